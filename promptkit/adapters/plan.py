@@ -1,0 +1,48 @@
+"""The plan in which every strategy ends: how to ask, which demonstrations, how to sample, how to vote."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from promptkit.types import Ask, Example
+
+__all__ = ["Plan"]
+
+
+class Plan(BaseModel):
+    """Everything that a predictor needs besides the task and the model. Frozen, and JSON both ways.
+
+    Attributes:
+        kind: The strategy that made the plan; for people, never for decisions.
+        ask: Whether questions are asked directly or with reasoning.
+        answer_by: ``generation`` reads a generated text; ``likelihood`` takes the most likely label.
+        form: Whether prompts are completion texts or chat messages.
+        instruction: The instruction that heads every prompt; ``None`` for none.
+        shots: Wanted number of demonstrations.
+        per_query: How demonstrations are chosen anew for every query out of ``demos``; ``None`` where ``demos`` are
+            the demonstrations themselves.
+        demos: The demonstrations, or the pool from which they are chosen.
+        max_new_tokens: Limit of generated tokens per completion.
+        samples: Completions per query at most; more than one are put to the vote.
+        temperature: 0 for greedy decoding.
+        top_p: Nucleus share of sampling.
+        seed: The seed with which the strategy was fitted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    ask: Ask = "direct"
+    answer_by: Literal["generation", "likelihood"] = "generation"
+    form: Literal["completion", "chat"] = "completion"
+    instruction: str | None = None
+    shots: int = Field(default=0, ge=0)
+    per_query: Literal["nearest", "diverse"] | None = None
+    demos: tuple[Example, ...] = ()
+    max_new_tokens: int = Field(default=64, ge=1)
+    samples: int = Field(default=1, ge=1)
+    temperature: float = Field(default=0.0, ge=0.0, le=10.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    seed: int = 0

@@ -1,0 +1,249 @@
+"""The one predictor, which plays any plan: choose demonstrations, render, fit, generate, read."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from promptkit.adapters.base import OnError, as_queries
+from promptkit.adapters.plan import Plan
+from promptkit.backends import Backend
+from promptkit.errors import ContextLengthError, PromptkitError
+from promptkit.prompts import render, render_answer
+from promptkit.selection import LexicalIndex, select
+from promptkit.task import Task
+from promptkit.types import (
+    Completion,
+    Example,
+    JSONObject,
+    Prediction,
+    Progress,
+    Prompt,
+    Queries,
+    Query,
+    Reply,
+    Request,
+    Sampling,
+    ScoreRequest,
+    Usage,
+)
+
+__all__ = ["Asked", "PlanPredictor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query with the prompt that asks it.
+
+    Attributes:
+        query: The query.
+        prompt: The prompt, which fits the context window.
+        demos: The demonstrations in it.
+        dropped: Number of demonstrations left out to make it fit.
+    """
+
+    query: Query
+    prompt: Prompt
+    demos: tuple[Example, ...]
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class PlanPredictor:
+    """Plays a plan for a task on a backend.
+
+    Attributes:
+        plan: How to ask, with which demonstrations, how to sample.
+        task: What is asked, and how answers are read.
+        backend: The model.
+        notes: What fitting found out, such as the trials of a search; plain JSON data, saved with the predictor.
+    """
+
+    plan: Plan
+    task: Task
+    backend: Backend
+    notes: JSONObject = field(default_factory=dict)
+
+    def predict(
+        self, queries: Queries, *, seed: int = 0, on_error: OnError = "raise", progress: Progress | None = None
+    ) -> list[Prediction]:
+        """Answers queries.
+
+        Args:
+            queries: Queries, or mappings from the task's fields to text.
+            seed: Seed of sampling; greedy answers do not depend on it.
+            on_error: ``raise`` stops at the first failure; ``record`` keeps it in ``Prediction.error`` and goes on.
+            progress: Called with (finished, all) queries.
+
+        Returns:
+            One prediction per query, in order; none depends on the others.
+
+        Raises:
+            DataError: Queries do not fit the task.
+            ContextLengthError: A question does not fit the context window even without demonstrations.
+            BackendError: The model failed.
+        """
+        known = as_queries(self.task, queries)
+        out: dict[int, Prediction] = {}
+        asked: dict[int, Asked] = {}
+        for place, query in enumerate(known):
+            try:
+                asked[place] = self.ask(query)
+            except ContextLengthError as error:
+                if on_error == "raise":
+                    raise
+                out[place] = Prediction(query.id, None, error=str(error))
+        started = time.perf_counter()
+        answers = self._answer_all(list(asked.values()), seed, on_error, progress)
+        share = (time.perf_counter() - started) / max(1, len(asked))
+        for place, prediction in zip(asked, answers, strict=True):
+            out[place] = prediction.with_usage(replace(prediction.usage, seconds=share))
+        return [out[place] for place in range(len(known))]
+
+    def ask(self, query: Query) -> Asked:
+        """Renders the prompt for a query, dropping whole demonstrations from the front until it fits.
+
+        Args:
+            query: The query.
+
+        Returns:
+            The query with its prompt.
+
+        Raises:
+            ContextLengthError: The question alone does not fit; it is never cut.
+        """
+        demos = self._demos(query)
+        room = self.backend.context_window - self.plan.max_new_tokens
+        for dropped in range(len(demos) + 1):
+            kept = demos[dropped:]
+            prompt = render(
+                self.task, query, kept, ask=self.plan.ask, form=self.plan.form, instruction=self.plan.instruction
+            )
+            length = self.backend.count_tokens(prompt)
+            if length <= room:
+                return Asked(query, prompt, tuple(kept), dropped)
+        raise ContextLengthError(
+            f"query {query.id!r}: the question alone takes {length} tokens and its answer up to "
+            f"{self.plan.max_new_tokens}, but {self.backend.name} has a context window of "
+            f"{self.backend.context_window}; shorten the question, lower max_new_tokens or use a model with a larger window"
+        )
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the predictor as one folder (see ``promptkit.load``).
+
+        Args:
+            folder: Where to write; an older predictor there is replaced in one step.
+
+        Raises:
+            ArtifactError: The folder cannot be written.
+        """
+        from promptkit.adapters.saving import save_predictor  # The saving module builds predictors, so it imports this.
+
+        save_predictor(self, folder)
+
+    @functools.cached_property
+    def _index(self) -> LexicalIndex:
+        return LexicalIndex(self.plan.demos)
+
+    def _demos(self, query: Query) -> list[Example]:
+        plan = self.plan
+        if plan.per_query is not None:
+            return select(plan.per_query, self._index, plan.shots, query=query, seed=plan.seed)
+        # A demonstration with the content of the question would hand over the answer.
+        key = query.key if plan.demos else ""
+        return [demo for demo in plan.demos if demo.query.key != key]
+
+    def _answer_all(
+        self, asked: Sequence[Asked], seed: int, on_error: OnError, progress: Progress | None
+    ) -> list[Prediction]:
+        answer: Callable[[Sequence[Asked], int, Progress | None], list[Prediction]] = (
+            self._by_likelihood if self.plan.answer_by == "likelihood" else self._by_generation
+        )
+        try:
+            return answer(asked, seed, progress)
+        except PromptkitError:
+            if on_error == "raise":
+                raise
+        # The batch failed: ask one by one, so that one bad query costs only itself.
+        return [self._answer_one(answer, one, seed) for one in asked]
+
+    def _answer_one(
+        self, answer: Callable[[Sequence[Asked], int, Progress | None], list[Prediction]], one: Asked, seed: int
+    ) -> Prediction:
+        try:
+            return answer([one], seed, None)[0]
+        except PromptkitError as error:
+            return Prediction(one.query.id, None, shots=len(one.demos), dropped_shots=one.dropped, error=str(error))
+
+    def _by_generation(self, asked: Sequence[Asked], seed: int, progress: Progress | None) -> list[Prediction]:
+        plan = self.plan
+        sampling = Sampling(
+            max_new_tokens=plan.max_new_tokens,
+            temperature=plan.temperature,
+            top_p=plan.top_p,
+            stop=self.task.stop if plan.form == "completion" else (),
+        )
+        requests = [Request(one.prompt, sampling, seed) for one in asked]
+        replies = self.backend.generate(requests, progress=progress)
+        return [self._read(one, reply) for one, reply in zip(asked, replies, strict=True)]
+
+    def _read(self, one: Asked, reply: Reply) -> Prediction:
+        reader = self.task.reader(self.plan.ask)
+        first = reply.completions[0]
+        return Prediction(
+            id=one.query.id,
+            answer=reader.read(first.text, finish=first.finish),
+            text=first.text,
+            completions=reply.completions,
+            usage=reply.usage,
+            shots=len(one.demos),
+            dropped_shots=one.dropped,
+            samples_used=len(reply.completions),
+        )
+
+    def _by_likelihood(self, asked: Sequence[Asked], seed: int, progress: Progress | None) -> list[Prediction]:
+        requests = [ScoreRequest(one.prompt, self._label_texts(one.query)) for one in asked]
+        scores = self.backend.score(requests)
+        if progress is not None:
+            progress(len(asked), len(asked))
+        return [self._most_likely(one, row) for one, row in zip(asked, scores, strict=True)]
+
+    def _label_texts(self, query: Query) -> tuple[str, ...]:
+        # The separator belongs to the text: without it "Card" would be at least as likely as "Card loss".
+        end = self.task.separator if self.plan.form == "completion" else ""
+        return tuple(
+            render_answer(self.task, Example(query, (label,)), ask=self.plan.ask) + end for label in self.task.labels
+        )
+
+    def _most_likely(self, one: Asked, row: Sequence[tuple[float, int]]) -> Prediction:
+        best = max(range(len(row)), key=lambda place: row[place][0])
+        label = self.task.labels[best]
+        total = math.fsum(math.exp(score - row[best][0]) for score, _ in row)
+        text = render_answer(self.task, Example(one.query, (label,)), ask=self.plan.ask)
+        completion = Completion(text, "stop", row[best][1], row[best][0])
+        return Prediction(
+            id=one.query.id,
+            answer=label,
+            text=text,
+            completions=(completion,),
+            usage=Usage(
+                calls=1,
+                prompt_tokens=self.backend.count_tokens(one.prompt),
+                generated_tokens=sum(tokens for _, tokens in row),
+            ),
+            shots=len(one.demos),
+            dropped_shots=one.dropped,
+            agreement=1.0 / total,
+            votes=self._shares(row),
+        )
+
+    def _shares(self, row: Sequence[tuple[float, int]]) -> Mapping[str, float]:
+        top = max(score for score, _ in row)
+        weights = [math.exp(score - top) for score, _ in row]
+        whole = math.fsum(weights)
+        pairs = zip(self.task.labels, weights, strict=True)
+        return {label: weight / whole for label, weight in sorted(pairs, key=lambda pair: -pair[1])}
