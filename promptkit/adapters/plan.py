@@ -6,9 +6,35 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from promptkit.readout import BetaStop, Rule, Tie, WindowStop
 from promptkit.types import Ask, Example
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "Stop", "VotePlan"]
+
+Stop = Literal["none", "beta", "window"] | BetaStop | WindowStop
+"""When enough samples of a question have been drawn: a rule with its defaults by name, or a rule."""
+
+
+class VotePlan(BaseModel):
+    """How samples of one question become one answer. Frozen, and JSON both ways.
+
+    Attributes:
+        rule: How votes are counted (see ``promptkit.vote``).
+        tie: How ties are resolved.
+        near: Overlap from which two reasonings are one path; ``None`` for equal texts only.
+        stop: When enough samples have been drawn.
+        min_agreement: Least share of all samples that must agree, in (0, 1]; below it there is no answer.
+        show_reasoning: Whether predictions carry the reasonings that led to the answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Rule = "majority"
+    tie: Tie = "stable"
+    near: float | None = Field(default=None, gt=0.0, le=1.0)
+    stop: Stop = "none"
+    min_agreement: float | None = Field(default=None, gt=0.0, le=1.0)
+    show_reasoning: bool = True
 
 
 class Plan(BaseModel):
@@ -25,7 +51,8 @@ class Plan(BaseModel):
             the demonstrations themselves.
         demos: The demonstrations, or the pool from which they are chosen.
         max_new_tokens: Limit of generated tokens per completion.
-        samples: Completions per query at most; more than one are put to the vote.
+        samples: Completions per query at most.
+        vote: How several samples become one answer; ``None`` reads the first.
         temperature: 0 for greedy decoding.
         top_p: Nucleus share of sampling.
         seed: The seed with which the strategy was fitted.
@@ -43,6 +70,7 @@ class Plan(BaseModel):
     demos: tuple[Example, ...] = ()
     max_new_tokens: int = Field(default=64, ge=1)
     samples: int = Field(default=1, ge=1)
+    vote: VotePlan | None = None
     temperature: float = Field(default=0.0, ge=0.0, le=10.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     seed: int = 0

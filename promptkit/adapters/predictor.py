@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from promptkit.adapters.base import OnError, as_queries
 from promptkit.adapters.plan import Plan
+from promptkit.adapters.voting import count_votes, draw_votes
 from promptkit.backends import Backend
 from promptkit.errors import ContextLengthError, PromptkitError
 from promptkit.prompts import render, render_answer
@@ -187,13 +188,18 @@ class PlanPredictor:
             top_p=plan.top_p,
             stop=self.task.stop if plan.form == "completion" else (),
         )
-        requests = [Request(one.prompt, sampling, seed) for one in asked]
-        replies = self.backend.generate(requests, progress=progress)
+        prompts = [one.prompt for one in asked]
+        if plan.vote is not None:
+            reader = self.task.reader(plan.ask)
+            drawn = draw_votes(self.backend, prompts, sampling, seed, plan.samples, plan.vote, reader, progress)
+            return [self._elect(one, reply) for one, reply in zip(asked, drawn, strict=True)]
+        replies = self.backend.generate([Request(prompt, sampling, seed) for prompt in prompts], progress=progress)
         return [self._read(one, reply) for one, reply in zip(asked, replies, strict=True)]
 
     def _read(self, one: Asked, reply: Reply) -> Prediction:
         reader = self.task.reader(self.plan.ask)
         first = reply.completions[0]
+        reasoning = reader.reasoning(first.text) if self.plan.ask == "reasoned" else ""
         return Prediction(
             id=one.query.id,
             answer=reader.read(first.text, finish=first.finish),
@@ -202,7 +208,31 @@ class PlanPredictor:
             usage=reply.usage,
             shots=len(one.demos),
             dropped_shots=one.dropped,
-            samples_used=len(reply.completions),
+            reasonings=(reasoning,) if reasoning else (),
+        )
+
+    def _elect(self, one: Asked, reply: Reply) -> Prediction:
+        how = self.plan.vote
+        assert how is not None
+        outcome = count_votes(reply.completions, how, self.task.reader(self.plan.ask))
+        answer = outcome.answer
+        if how.min_agreement is not None and outcome.agreement < how.min_agreement:
+            answer = None
+        winner = outcome.readings.index(outcome.answer) if outcome.answer is not None else 0
+        return Prediction(
+            id=one.query.id,
+            answer=answer,
+            text=reply.completions[winner].text,
+            completions=reply.completions,
+            usage=reply.usage,
+            shots=len(one.demos),
+            dropped_shots=one.dropped,
+            agreement=outcome.agreement,
+            votes=dict(outcome.votes),
+            distinct_paths=outcome.distinct_paths,
+            tie=outcome.tie,
+            samples_used=outcome.samples_used,
+            reasonings=outcome.reasonings if how.show_reasoning else (),
         )
 
     def _by_likelihood(self, asked: Sequence[Asked], seed: int, progress: Progress | None) -> list[Prediction]:

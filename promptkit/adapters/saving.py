@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import PurePath
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
@@ -13,11 +14,12 @@ from promptkit.artifact import load_folder, save_folder
 from promptkit.backends import Backend
 from promptkit.errors import ArtifactError, TaskError, explain
 from promptkit.task import build_task
-from promptkit.types import JSONObject
+from promptkit.types import Example, JSONObject
 
 __all__ = ["load", "save_predictor"]
 
 KIND = "predictor"
+_EXAMPLE = TypeAdapter(Example)
 
 
 def save_predictor(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> None:
@@ -32,11 +34,14 @@ def save_predictor(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> 
     """
     files = {
         "task.json": predictor.task.model_dump_json(indent=1),
-        "plan.json": predictor.plan.model_dump_json(indent=1),
+        "plan.json": predictor.plan.model_dump_json(indent=1, exclude={"demos"}),
+        # A line each, because a pool from which demonstrations are chosen per query may be large.
+        "demos.jsonl": b"".join(_EXAMPLE.dump_json(demo) + b"\n" for demo in predictor.plan.demos),
         "notes.json": json.dumps(predictor.notes, ensure_ascii=False, indent=1),
     }
     backend = predictor.backend
-    meta: JSONObject = {"model": backend.name, "model_fingerprint": backend.fingerprint()}
+    # Of a model given as a folder only the last name is kept: where it lies is nobody else's business.
+    meta: JSONObject = {"model": PurePath(backend.name).name, "model_fingerprint": backend.fingerprint()}
     save_folder(folder, files, kind=KIND, meta=meta)
 
 
@@ -77,8 +82,10 @@ def load(folder: str | os.PathLike[str], backend: Backend, *, same_model: bool =
     name = "task.json"
     try:
         task = build_task(json.loads(saved.files["task.json"]), of=name)
+        name = "demos.jsonl"
+        demos = tuple(_EXAMPLE.validate_json(line) for line in saved.files[name].splitlines())
         name = "plan.json"
-        plan = Plan.model_validate_json(saved.files["plan.json"])
+        plan = Plan.model_validate_json(saved.files[name]).model_copy(update={"demos": demos})
         name = "notes.json"
         notes = json.loads(saved.files["notes.json"])
     except KeyError as error:

@@ -1,0 +1,60 @@
+# One short command per verb. The first one that needs it makes .venv; PYTHON=... chooses the interpreter.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+ITEMS ?= 100
+MINUTES ?= 110
+INPUTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format bench model clean
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/.installed  ## evaluate every shipped domain on the reference model and print the table
+	$(RUN)/promptkit demo --items $(ITEMS)
+
+test: $(VENV)/.installed-dev  ## run the tests
+	$(RUN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev  ## run the tests that take more than a few seconds each
+	$(RUN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev  ## style, types and floors; changes nothing
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+format: $(VENV)/.installed-dev  ## rewrite the code in the house style
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+bench: $(VENV)/.installed-dev  ## measure what benchmarks/README.md claims
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN)/python $$script; done
+
+model: runs/text/tokens.bin  ## rebuild the reference model from nothing (hours on two cores)
+	$(RUN)/python examples/reference_model/train.py --tokens runs/text/tokens.bin --mask runs/text/mask.bin \
+	  --tokenizer runs/text/tokenizer --out runs/reference --resume --minutes $(MINUTES) --layers 6 --context 512 \
+	  --batch 16 --micro-batch 8 --export-every 30
+	$(RUN)/python examples/reference_model/evaluate.py runs/reference/export
+
+runs/text/tokens.bin: | $(VENV)/.installed
+	$(RUN)/python examples/reference_model/build_text.py --out runs/text --tokens 90e6
+
+clean:  ## remove the environment, caches and built packages
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp tells that an environment is complete; an installation that was cut off leaves none and is done again.
+$(VENV)/.installed: $(INPUTS)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(INPUTS)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,73 @@
+"""Rationales written by the model itself, kept where they end in the right target (STaR, arXiv 2203.14465)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from promptkit.adapters.few_shot import FewShot
+from promptkit.adapters.search import is_right
+from promptkit.backends import Backend
+from promptkit.selection import select
+from promptkit.types import Example, JSONObject
+
+__all__ = ["Bootstrapped", "bootstrap_rationales"]
+
+SEEDS = 4
+"""Worked examples shown while the model writes further rationales, where the data has any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """What bootstrapping found.
+
+    Attributes:
+        examples: Examples that have a rationale: those of the data, then those the model wrote.
+        notes: How many questions were tried, kept and dropped, and what it cost; plain JSON data.
+    """
+
+    examples: tuple[Example, ...]
+    notes: JSONObject
+
+
+def bootstrap_rationales(
+    adapter: FewShot, examples: Sequence[Example], backend: Backend, *, items: int, seed: int
+) -> Bootstrapped:
+    """Lets a model reason over training questions, and keeps rationales that end in the right target.
+
+    Where the data has some rationales, they are shown as demonstrations; otherwise the model is asked without any.
+    STaR's second step, to reason towards a given answer, is left out: such rationales know the target.
+
+    Args:
+        adapter: How questions are asked, with reasoning.
+        examples: Training examples; those without rationale are tried in their order.
+        backend: The model.
+        items: Number of questions tried at most.
+        seed: Seed of the demonstrations.
+
+    Returns:
+        The examples with rationales. A dropped rationale stands nowhere in them.
+
+    Raises:
+        DataError: The examples are a split named "test".
+    """
+    select("first", examples, 0)  # refuses a test split before the model is paid
+    given = [example for example in examples if example.rationale]
+    bare = [example for example in examples if not example.rationale][:items]
+    asking = dataclasses.replace(adapter, shots=min(SEEDS, len(given)), select="random")
+    predictions = asking.fit(given, backend, seed=seed).predict([e.query for e in bare], on_error="record")
+    kept = [
+        replace(example, rationale=prediction.reasonings[0])
+        for example, prediction in zip(bare, predictions, strict=True)
+        if prediction.reasonings and is_right(adapter.task, prediction.answer, example)
+    ]
+    notes: JSONObject = {
+        "given": len(given),
+        "tried": len(bare),
+        "kept": len(kept),
+        "failed": sum(prediction.error is not None for prediction in predictions),
+        "prompt_tokens": sum(prediction.usage.prompt_tokens for prediction in predictions),
+        "generated_tokens": sum(prediction.usage.generated_tokens for prediction in predictions),
+    }
+    return Bootstrapped((*given, *kept), notes)

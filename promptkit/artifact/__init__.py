@@ -1,0 +1,10 @@
+"""One folder for everything that was fitted: saved whole or not at all, loaded strictly, never code.
+
+The store knows files, hashes and JSON, and nothing of adapters. See ``promptkit.artifact.store`` for the layout.
+"""
+
+from promptkit.artifact.checks import parse_json
+from promptkit.artifact.store import Stored, load_folder, save_folder
+from promptkit.artifact.tensors import check_safetensors
+
+__all__ = ["Stored", "check_safetensors", "load_folder", "parse_json", "save_folder"]

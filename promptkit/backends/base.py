@@ -1,0 +1,212 @@
+"""What a backend is, and the checks of requests that every backend makes before it works."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from promptkit.errors import ContextLengthError, SettingError, explain
+from promptkit.types import Progress, Prompt, Reply, Request, Sampling, ScoreRequest
+
+__all__ = ["Backend", "check_fits", "check_prompt", "check_request", "check_score_request", "prompt_texts"]
+
+MAX_TEMPERATURE = 10.0
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model that completes prompts.
+
+    A backend keeps no state between calls: what it answers depends on the requests alone, never on their order,
+    their neighbours or earlier calls. It may be called from several threads.
+
+    Attributes:
+        name: What users call the model.
+        chat: Whether prompts should be rendered as chat messages.
+        context_window: Tokens that prompt and completion may have together.
+    """
+
+    @property
+    def name(self) -> str:
+        """What users call the model."""
+        ...
+
+    @property
+    def chat(self) -> bool:
+        """Whether prompts should be rendered as chat messages."""
+        ...
+
+    @property
+    def context_window(self) -> int:
+        """Tokens that prompt and completion may have together."""
+        ...
+
+    def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
+        """Completes every request.
+
+        Args:
+            requests: What is wanted, in any order and mixture.
+            progress: Called with (finished requests, all requests) while the work goes on.
+
+        Returns:
+            One reply per request, in order.
+
+        Raises:
+            SettingError: A request cannot be meant as it stands.
+            ContextLengthError: A prompt with its ``max_new_tokens`` does not fit; nothing was computed.
+            BackendError: The model failed.
+        """
+        ...
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[tuple[float, int], ...]]:
+        """Tells how likely each continuation of a prompt is.
+
+        Args:
+            requests: Prompts with their continuations.
+
+        Returns:
+            Per request and continuation, in order: the summed natural log-probability and the number of tokens.
+
+        Raises:
+            UnsupportedError: The backend cannot score.
+            ContextLengthError: A prompt with a continuation does not fit; nothing was computed.
+        """
+        ...
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Returns how many tokens of the context window a prompt takes."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Returns a hash of weights and tokenizer that is equal on every machine."""
+        ...
+
+
+def prompt_texts(prompt: Prompt) -> Iterator[str]:
+    """Yields every text of a prompt in order: its one text, or the contents of its messages."""
+    if prompt.text is not None:
+        yield prompt.text
+    for message in prompt.messages:
+        yield message.content
+
+
+def _check_unicode(text: str, what: str, of: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise SettingError(
+            explain(
+                what,
+                of=of,
+                must="valid Unicode text",
+                got=text[max(0, error.start - 10) : error.end + 10],
+                do=f"character {error.start} is half of a surrogate pair; decode the text again from its source",
+            )
+        ) from None
+
+
+def check_prompt(prompt: Prompt, *, of: str) -> None:
+    """Checks that a prompt says something and is valid Unicode.
+
+    Args:
+        prompt: The prompt.
+        of: Whose prompt it is, for messages, for example ``"requests[3]"``.
+
+    Raises:
+        SettingError: The prompt is empty or holds a lone surrogate.
+
+    Example:
+        >>> check_prompt(Prompt(text="Two plus two is"), of="requests[0]")
+    """
+    if not any(prompt_texts(prompt)):
+        raise SettingError(
+            explain("prompt", of=of, must="not empty", got="", do="a model needs at least one token to go on from")
+        )
+    for text in prompt_texts(prompt):
+        _check_unicode(text, "prompt", of)
+
+
+def _check_sampling(sampling: Sampling, of: str) -> None:
+    def refuse(name: str, must: str, got: object, do: str = "") -> SettingError:
+        return SettingError(explain(name, of=of, must=must, got=got, do=do))
+
+    most: object = sampling.max_new_tokens  # callers without a type checker pass anything
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise refuse("max_new_tokens", "an integer of at least 1", most)
+    heat = sampling.temperature
+    if isinstance(heat, bool) or not math.isfinite(heat) or not 0 <= heat <= MAX_TEMPERATURE:
+        raise refuse("temperature", f"a number from 0 to {MAX_TEMPERATURE:g}", heat, "0 is greedy decoding")
+    if isinstance(sampling.top_p, bool) or not 0 < sampling.top_p <= 1:
+        raise refuse("top_p", "a number above 0 and at most 1", sampling.top_p, "1 keeps every token")
+    stop: object = sampling.stop
+    if not isinstance(stop, tuple) or not all(isinstance(text, str) and text for text in stop):
+        raise refuse("stop", "a tuple of texts that are not empty", stop)
+
+
+def check_request(request: Request, *, of: str) -> None:
+    """Checks everything about a request that can be checked without a model.
+
+    Args:
+        request: The request.
+        of: Whose request it is, for messages, for example ``"requests[3]"``.
+
+    Raises:
+        SettingError: A value is out of range.
+
+    Example:
+        >>> check_request(Request(Prompt(text="Hello")), of="requests[0]")
+    """
+    check_prompt(request.prompt, of=of)
+    _check_sampling(request.sampling, of)
+    if isinstance(request.seed, bool) or not isinstance(request.seed, int):
+        raise SettingError(explain("seed", of=of, must="an integer", got=request.seed))
+    samples: Sequence[object] = request.samples
+    whole = all(isinstance(index, int) and not isinstance(index, bool) and index >= 0 for index in samples)
+    if not samples or not whole or len(set(samples)) != len(samples):
+        raise SettingError(explain("samples", of=of, must="different integers of at least 0, one or more", got=samples))
+
+
+def check_score_request(request: ScoreRequest, *, of: str) -> None:
+    """Checks everything about a score request that can be checked without a model.
+
+    Args:
+        request: The request.
+        of: Whose request it is, for messages.
+
+    Raises:
+        SettingError: The prompt or a continuation is empty or not valid Unicode.
+
+    Example:
+        >>> check_score_request(ScoreRequest(Prompt(text="2 + 2 ="), (" 4", " 5")), of="requests[0]")
+    """
+    check_prompt(request.prompt, of=of)
+    if not request.continuations or not all(request.continuations):
+        raise SettingError(
+            explain("continuations", of=of, must="one or more texts that are not empty", got=request.continuations)
+        )
+    for text in request.continuations:
+        _check_unicode(text, "continuation", of)
+
+
+def check_fits(prompt_tokens: int, new_tokens: int, window: int, *, of: str) -> None:
+    """Checks that a prompt and what is to follow it fit the context window.
+
+    Args:
+        prompt_tokens: Tokens of the prompt.
+        new_tokens: Tokens that may follow.
+        window: The context window.
+        of: Whose prompt it is, for messages.
+
+    Raises:
+        ContextLengthError: They do not fit.
+
+    Example:
+        >>> check_fits(500, 12, 512, of="requests[0]")
+    """
+    if prompt_tokens + new_tokens > window:
+        raise ContextLengthError(
+            f"{of}: prompt and completion must fit the context window of {window} tokens, got {prompt_tokens} + "
+            f"{new_tokens} = {prompt_tokens + new_tokens}; use fewer or shorter demonstrations, a lower "
+            "max_new_tokens or a model with a larger window, as a prompt is never cut"
+        )

@@ -1,0 +1,218 @@
+"""The backend that runs transformers models on this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from promptkit.backends.base import check_fits, check_request, check_score_request
+from promptkit.backends.local_batches import Ledger, Worker, replies, reporter
+from promptkit.backends.local_decode import Row, decode, score
+from promptkit.backends.local_models import Loaded, load_model
+from promptkit.backends.local_runs import Run
+from promptkit.backends.model_folder import declared_form, fingerprint, resolve
+from promptkit.backends.tokens import TokenCodec
+from promptkit.errors import SettingError, explain
+from promptkit.types import Completion, Progress, Prompt, Reply, Request, ScoreRequest
+
+__all__ = ["LocalBackend"]
+
+
+class LocalBackend:
+    """Runs any causal or encoder-decoder model of transformers.
+
+    The tokens that prompts have in common are computed once per batch, samples of one prompt share all of it, and
+    finished rows leave the batch. None of this shows in the answers: with ``dtype="float32"``, greedy completions are
+    token for token those of plain greedy ``generate`` on each prompt alone, and a sample depends on (seed, prompt,
+    sample index) only. Sampling settings that a model's own generation_config.json may hold are not applied.
+
+    Args:
+        name_or_folder: "reference" for the model that ships with promptkit, a folder, or a name on the Hugging Face
+            Hub. Folders are read offline; weights must be safetensors; code in a model folder is never run.
+        dtype: "float32", "bfloat16", or "float16" on a GPU.
+        device: "auto" for a CUDA device if there is one, else the CPU; or a device of torch.
+        batch_size: Most completions computed side by side.
+        batch_tokens: Most tokens of a batch beside the shared prefix.
+        chat: Whether prompts should be rendered as chat; by default what the folder's ``promptkit.json`` says, else
+            whether the tokenizer has a chat template.
+        max_context: Context window for a model whose configuration does not tell it, or a smaller one.
+        local_files_only: Whether to look for names of the Hub on this machine only.
+
+    Raises:
+        SettingError: A setting is out of range, or contradicts the model.
+        BackendError: There is no such model, or its files are incomplete.
+
+    Example:
+        >>> backend = LocalBackend("reference")  # doctest: +SKIP
+        >>> backend.generate([Request(Prompt(text="Question: ..."))])[0].completions[0].text  # doctest: +SKIP
+        ' The answer is 5.'
+    """
+
+    def __init__(
+        self,
+        name_or_folder: str | Path = "reference",
+        *,
+        dtype: str = "float32",
+        device: str = "auto",
+        batch_size: int = 32,
+        batch_tokens: int = 16_384,
+        chat: bool | None = None,
+        max_context: int | None = None,
+        local_files_only: bool = False,
+    ) -> None:
+        limits: dict[str, object] = {"batch_size": batch_size, "batch_tokens": batch_tokens}
+        for name, value in limits.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SettingError(explain(name, of="LocalBackend", must="an integer of at least 1", got=value))
+        self.name = str(name_or_folder)
+        self.folder = resolve(name_or_folder, local_files_only=local_files_only)
+        self._loaded: Loaded = load_model(self.folder, dtype=dtype, device=device, max_context=max_context)
+        self._codec = TokenCodec(self._loaded.tokenizer, keep_tail=self._loaded.seq2seq)
+        self.chat = self._form(chat)
+        self.context_window = self._loaded.window
+        self._eos = self._loaded.eos
+        if self.chat and self._loaded.tokenizer.eos_token_id is not None:
+            self._eos |= {self._loaded.tokenizer.eos_token_id}  # where the chat template ends a turn
+        self._batch_size = batch_size
+        self._batch_tokens = batch_tokens
+        self._lock = threading.RLock()
+        self._fingerprint: str | None = None
+
+    def _form(self, chat: bool | None) -> bool:
+        template = bool(self._loaded.tokenizer.chat_template)
+        if chat is None:
+            form = declared_form(self.folder)
+            chat = template if form is None else form == "chat"
+        if chat and not template:
+            raise SettingError(
+                explain("chat", of="LocalBackend", must="False for a tokenizer without a chat template", got=chat)
+            )
+        return chat
+
+    @property
+    def model(self) -> Any:
+        """The transformers model. It is shared by all requests: read it, never change it."""
+        return self._loaded.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self._loaded.tokenizer
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Returns how many tokens a prompt has, the tokens of its frame included."""
+        return len(self._codec.prompt_ids(prompt))
+
+    def fingerprint(self) -> str:
+        """Returns a hash of weights, tokenizer and configuration, equal on every machine; computed once."""
+        with self._lock:
+            if self._fingerprint is None:
+                self._fingerprint = fingerprint(self.folder)
+            return self._fingerprint
+
+    def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
+        """Completes every request; see ``Backend.generate``.
+
+        Args:
+            requests: What is wanted, in any order and mixture.
+            progress: Called with (finished requests, all requests) whenever a request is finished.
+
+        Returns:
+            One reply per request, in order. ``cached_tokens`` are the prompt tokens taken from a shared prefix or
+            from an equal prompt; ``seconds`` are the completions' equal shares of their batches.
+
+        Raises:
+            SettingError: A request is out of range.
+            ContextLengthError: A prompt with its ``max_new_tokens`` does not fit; nothing was computed.
+            UnsupportedError: A prompt cannot be put into tokens safely; nothing was computed.
+            BackendError: The model failed.
+        """
+        prompts = []
+        for number, request in enumerate(requests):
+            check_request(request, of=f"requests[{number}]")
+            prompts.append(self._encode(request.prompt, request.sampling.max_new_tokens, f"requests[{number}]"))
+        numbers: dict[Row, int] = {}
+        wanted = [
+            [numbers.setdefault(_row(prompt, request, index), len(numbers)) for index in request.samples]
+            for prompt, request in zip(prompts, requests, strict=True)
+        ]
+        rows, results, ledger = list(numbers), dict[int, Completion](), Ledger()
+        report = reporter([set(own) for own in wanted], progress)
+
+        def complete(run: Run, batch: tuple[int, ...]) -> None:
+            def finished(place: int, completion: Completion) -> None:
+                results[batch[place]] = completion
+                ledger.done.add(batch[place])
+                report(batch[place])
+
+            decode(run, [rows[number] for number in batch], self._codec, self._eos, finished)
+
+        new_tokens = [row.sampling.max_new_tokens for row in rows]
+        self._work([row.prompt for row in rows], new_tokens, ledger, complete)
+        return replies(requests, prompts, wanted, results, ledger)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[tuple[float, int], ...]]:
+        """Tells how likely each continuation of a prompt is; see ``Backend.score``.
+
+        Args:
+            requests: Prompts with their continuations. The prompts' tokens are those of ``generate``.
+
+        Returns:
+            Per request and continuation: the summed natural log-probability and the number of tokens.
+
+        Raises:
+            SettingError: A prompt or continuation is empty.
+            ContextLengthError: A prompt with a continuation does not fit; nothing was computed.
+            BackendError: The model failed.
+        """
+        prompts: list[tuple[int, ...]] = []
+        continuations: list[list[int]] = []
+        for number, request in enumerate(requests):
+            of = f"requests[{number}]"
+            check_score_request(request, of=of)
+            tokens = [self._codec.continuation_ids(request.prompt, text) for text in request.continuations]
+            prompt = self._encode(request.prompt, max(map(len, tokens)), of)
+            prompts += [prompt] * len(tokens)
+            continuations += tokens
+        values, ledger = dict[int, float](), Ledger()
+
+        def weigh(run: Run, batch: tuple[int, ...]) -> None:
+            own = [continuations[number] for number in batch]
+            found = score(run, [prompts[number] for number in batch], own)
+            values.update(zip(batch, found, strict=True))
+            ledger.done.update(batch)
+
+        self._work(prompts, [len(tokens) for tokens in continuations], ledger, weigh)
+        pairs = iter([(values[number], len(tokens)) for number, tokens in enumerate(continuations)])
+        return [tuple(next(pairs) for _ in request.continuations) for request in requests]
+
+    def _encode(self, prompt: Prompt, new_tokens: int, of: str) -> tuple[int, ...]:
+        ids = tuple(self._codec.prompt_ids(prompt))
+        if not ids:
+            raise SettingError(explain("prompt", of=of, must="text with at least one token", got=prompt.text))
+        if self._loaded.seq2seq:  # encoder and decoder have a window each
+            check_fits(len(ids), 0, self.context_window, of=of)
+            check_fits(0, new_tokens, self.context_window, of=of)
+        else:
+            check_fits(len(ids), new_tokens, self.context_window, of=of)
+        return ids
+
+    def _work(
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        new_tokens: Sequence[int],
+        ledger: Ledger,
+        do: Callable[[Run, tuple[int, ...]], None],
+    ) -> None:
+        worker = Worker(self._loaded, self._lock, prompts, ledger)
+        worker.work(new_tokens, do, batch_size=self._batch_size, batch_tokens=self._batch_tokens)
+
+
+def _row(prompt: tuple[int, ...], request: Request, index: int) -> Row:
+    """Names a completion by what it depends on; greedy ones depend on neither seed nor index."""
+    if request.sampling.temperature == 0:
+        return Row(prompt, replace(request.sampling, top_p=1.0), 0, 0)
+    return Row(prompt, request.sampling, request.seed, index)

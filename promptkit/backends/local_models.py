@@ -1,0 +1,280 @@
+"""Loading a transformers model, and measuring how its rows may share a prefix.
+
+Nothing of a model folder is executed: no remote code, no pickles. A folder is used offline.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.utils import logging
+
+from promptkit.backends import local_attention
+from promptkit.backends.local_attention import Prefix
+from promptkit.backends.local_runs import CausalRun, Run, Seq2SeqRun, compute_prefix
+from promptkit.errors import BackendError, SettingError, explain, one_of
+
+__all__ = ["DTYPES", "Loaded", "Sharing", "load_model"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_WINDOW_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+_NO_LIMIT = 1 << 60
+
+Sharing = Literal["shared", "copied", "padded", "alone"]
+"""How rows run together: their common prefix is one block that all attend to; every row has a copy of it; there is
+none (encoder-decoder models); or each prompt runs by itself, as its layers cannot stand padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model with what the engine needs to know of it.
+
+    Attributes:
+        model: The transformers model, in evaluation mode.
+        tokenizer: Its tokenizer.
+        seq2seq: Whether it has an encoder and a decoder.
+        window: The context window in tokens.
+        sharing: How rows may run together, as measured on this very model.
+        reach: Tokens after which some layer no longer sees the first one; longer rows run alone.
+        eos: Tokens that end a completion.
+        accepts: Names of the arguments that its ``forward`` takes.
+    """
+
+    model: Any
+    tokenizer: Any
+    seq2seq: bool
+    window: int
+    sharing: Sharing
+    reach: int
+    eos: frozenset[int]
+    accepts: frozenset[str]
+
+    def prefix(self, tokens: Sequence[int]) -> Prefix:
+        """Computes a prefix for ``run``."""
+        return compute_prefix(self.model, tokens, self.accepts)
+
+    def run(self, prefix: Prefix | None, *, alone: bool = False) -> Run:
+        """Opens a batch, with a state of its own."""
+        if self.seq2seq:
+            return Seq2SeqRun(self.model, _start_token(self.model))
+        return CausalRun(
+            self.model,
+            self.accepts,
+            prefix,
+            shared=self.sharing == "shared",
+            masked=not alone and self.sharing != "alone",
+        )
+
+
+def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None) -> Loaded:
+    """Loads and probes the model in a folder.
+
+    Args:
+        folder: A folder with configuration, weights and tokenizer.
+        dtype: "float32", "bfloat16" or "float16".
+        device: "auto", or a device of torch.
+        max_context: Context window for models that do not tell theirs, or a smaller one.
+
+    Returns:
+        The loaded model.
+
+    Raises:
+        SettingError: ``dtype``, ``device`` or ``max_context`` cannot be used.
+        BackendError: The folder does not hold a complete, usable model.
+    """
+    where = _device(device, dtype)
+    local_attention.register()
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        window = _window(config.get_text_config(decoder=True), max_context)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = _weights(folder, config, DTYPES[dtype]).to(where).eval()
+    except (SettingError, BackendError):
+        raise
+    except Exception as error:  # transformers, tokenizers and safetensors each have many kinds for bad files
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise BackendError(
+            f"LocalBackend: {str(folder)!r} must hold a model that transformers loads without remote code, got "
+            f"{type(error).__name__}: {reason}; save the model again, or use another"
+        ) from error
+    seq2seq = bool(config.is_encoder_decoder)
+    accepts = frozenset(inspect.signature(model.forward).parameters)
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        seq2seq=seq2seq,
+        window=window,
+        sharing="padded" if seq2seq else _probe(model, accepts),
+        reach=_NO_LIMIT if seq2seq else _reach(config.get_text_config(decoder=True)),
+        eos=_end_tokens(model, tokenizer),
+        accepts=accepts,
+    )
+
+
+def _device(device: str, dtype: str) -> torch.device:
+    if dtype not in DTYPES:
+        raise SettingError(explain("dtype", of="LocalBackend", must=one_of(DTYPES), got=dtype))
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        where = torch.device(name)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        raise SettingError(
+            explain(
+                "device", of="LocalBackend", must="'auto' or a device that torch has here", got=device, do=str(error)
+            )
+        ) from None
+    if dtype == "float16" and where.type == "cpu":
+        raise SettingError(
+            explain(
+                "dtype",
+                of="LocalBackend",
+                must="'float32' or 'bfloat16' on a CPU",
+                got=dtype,
+                do="float16 would silently be computed in float32 there",
+            )
+        )
+    return where
+
+
+def _window(config: Any, max_context: int | None) -> int:
+    """Reads the context window; a wrong guess would cut prompts or crash, so there is none."""
+    stated = [value for name in _WINDOW_NAMES if isinstance(value := getattr(config, name, None), int) and value > 0]
+    if max_context is not None and (isinstance(max_context, bool) or max_context < 1):
+        raise SettingError(explain("max_context", of="LocalBackend", must="an integer of at least 1", got=max_context))
+    if not stated:
+        if max_context is None:
+            raise SettingError(
+                explain(
+                    "max_context",
+                    of="LocalBackend",
+                    must=f"given for a {config.model_type} model, whose configuration does not tell its window",
+                    got=None,
+                    do="pass the longest text in tokens that it was trained on, for example max_context=2048",
+                )
+            )
+        return max_context
+    if max_context is not None and max_context > stated[0]:
+        raise SettingError(
+            explain("max_context", of="LocalBackend", must=f"at most the model's own {stated[0]}", got=max_context)
+        )
+    return max_context or stated[0]
+
+
+def _weights(folder: Path, config: Any, dtype: torch.dtype) -> Any:
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    with _no_progress_bars():
+        model, info = kind.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:  # transformers would fill them with random numbers and only warn
+        raise BackendError(
+            f"LocalBackend: the weights in {str(folder)!r} must hold every tensor of the model, got none for "
+            f"{missing[0]!r} and {len(missing) - 1} others; save the whole model again"
+        )
+    shareable = getattr(model, "_supports_attention_backend", False) and getattr(model, "_supports_sdpa", False)
+    if shareable and not config.is_encoder_decoder:
+        model.set_attn_implementation(local_attention.NAME)
+    return model
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keeps transformers' bars out of the output of programs, and leaves its setting as it was."""
+    log: Any = logging
+    shown = log.is_progress_bar_enabled()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            log.enable_progress_bar()
+
+
+def _reach(config: Any) -> int:
+    """Returns how far the shortest-sighted layer looks back; 0 for layers that are not attention at all."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
+        return 0
+    limits = []
+    if not kinds or "sliding_attention" in kinds:
+        limits.append(getattr(config, "sliding_window", None))
+    if not kinds or "chunked_attention" in kinds:
+        limits.append(getattr(config, "attention_chunk_size", None))
+    if getattr(config, "attention_types", None):  # GPT-Neo's local layers
+        limits.append(getattr(config, "window_size", None))
+    return min((limit for limit in limits if isinstance(limit, int)), default=_NO_LIMIT)
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    if ends is None:
+        ends = tokenizer.eos_token_id
+    listed = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    return frozenset(listed)
+
+
+def _start_token(model: Any) -> int:
+    for source in (model.generation_config, model.config):
+        start = getattr(source, "decoder_start_token_id", None)
+        if start is not None:
+            return int(start)
+    return int(model.config.bos_token_id)
+
+
+def _probe(model: Any, accepts: frozenset[str]) -> Sharing:
+    """Finds the fastest way to batch that leaves this model's logits as they are for each prompt alone.
+
+    Architectures differ in what they make of padding, positions and a shared block; a measurement is right also for
+    those that nobody has listed.
+    """
+    size = model.config.get_text_config(decoder=True).vocab_size
+    ids = [(7 * at * at + 3 * at + 5) % size for at in range(40)]
+    prompts = [ids[:30], ids[:20] + ids[31:34]]
+    more = [ids[35:37], ids[37:39]]
+    try:
+        alone = [
+            _logits(CausalRun(model, accepts, shared=False, masked=False), [prompt], [new])
+            for prompt, new in zip(prompts, more, strict=True)
+        ]
+    except Exception as error:  # whatever a stranger's forward raises
+        raise BackendError(
+            f"LocalBackend: a {model.config.model_type} model must be able to continue from a cache of keys and "
+            f"values, got {type(error).__name__}: {error}; use another model"
+        ) from error
+    wanted = torch.cat(alone)
+    # Wrong positions or visible padding move logits by far more than rounding does.
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.2
+    ways: list[Sharing] = ["shared", "copied"]
+    if model.config._attn_implementation != local_attention.NAME:
+        ways.remove("shared")
+    for way in ways:
+        try:
+            prefix = compute_prefix(model, ids[:20], accepts)
+            got = _logits(CausalRun(model, accepts, prefix, shared=way == "shared"), prompts, more)
+        except Exception:  # this way is not open for this architecture; the next one may be
+            continue
+        if bool((got - wanted).abs().max() <= tolerance * wanted.std()):
+            return way
+    return "alone"
+
+
+def _logits(run: Run, prompts: Sequence[Sequence[int]], more: Sequence[Sequence[int]]) -> Tensor:
+    first = run.start(prompts)
+    steps = [run.feed(torch.tensor([[new[at]] for new in more], device=first.device)) for at in range(2)]
+    return torch.cat([first[:, None], *steps], dim=1)

@@ -1,0 +1,66 @@
+"""``promptkit tasks`` and ``promptkit new``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from promptkit.cli.options import Json, Traceback
+from promptkit.cli.show import print_json, print_table
+
+__all__ = ["new", "tasks"]
+
+
+def tasks(json: Json = False, traceback: Traceback = False) -> None:
+    """List the shipped domains with their sizes."""
+    import promptkit as pk
+
+    found: list[dict[str, Any]] = []
+    for name in pk.list_tasks():
+        task, data = pk.load_task(name), pk.load_examples(name, on_leakage="ignore")
+        found.append(
+            {
+                "name": name,
+                "description": task.description,
+                "asks": list(task.templates),
+                "metric": task.metric,
+                **{split: len(rows) for split, rows in data.splits.items()},
+            }
+        )
+    if json:
+        print_json(found)
+        return
+    sizes = ("train", "dev", "test")
+    print_table(
+        ["domain", *sizes, "asks", "metric", "description"],
+        [
+            [
+                row["name"],
+                *(str(row[size]) for size in sizes),
+                ", ".join(row["asks"]),
+                row["metric"],
+                row["description"],
+            ]
+            for row in found
+        ],
+        numbers=sizes,
+    )
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the domain is called.")],
+    folder: Annotated[str, typer.Option("--folder", metavar="FOLDER", help="Where its folder is made.")] = ".",
+    json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Make the folder of a new domain, with settings, a template and tiny data to replace."""
+    import promptkit as pk
+
+    path = pk.new_task(name, folder)
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    if json:
+        print_json({"name": name, "folder": str(path), "files": files})
+        return
+    print(f"{path}: {', '.join(files)}")
+    print(f"Next: put your own rows and settings there, then run  promptkit eval {path.as_posix()}")

@@ -1,0 +1,84 @@
+"""Options that several commands share, with the texts of their help."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+__all__ = [
+    "Adapter",
+    "AnswerBy",
+    "AskOption",
+    "DataSource",
+    "Json",
+    "Model",
+    "Seed",
+    "Select",
+    "TaskName",
+    "Traceback",
+    "parse_shots",
+    "wants_traceback",
+]
+
+_TRACEBACK = "promptkit.traceback"
+
+
+def _remember_traceback(ctx: typer.Context, wanted: bool) -> bool:
+    ctx.meta[_TRACEBACK] = wanted  # shared by the context of the group, where errors arrive
+    return wanted
+
+
+def wants_traceback(ctx: Any) -> bool:
+    """Tells whether the command that runs under a context was given ``--traceback``."""
+    return bool(ctx.meta.get(_TRACEBACK))
+
+
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder.")]
+Model = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="'reference', a folder, or a name on the Hugging Face Hub.")
+]
+Select = Annotated[
+    Literal["first", "random", "balanced", "nearest", "diverse", "searched"],
+    typer.Option("--select", help="How demonstrations are chosen from the training split."),
+]
+AskOption = Annotated[
+    Literal["direct", "reasoned"], typer.Option("--ask", help="For the answer alone, or for reasoning that ends in it.")
+]
+AnswerBy = Annotated[
+    Literal["generation", "likelihood"],
+    typer.Option("--answer-by", help="By generated text, or for label tasks by the likelihood of each label."),
+]
+DataSource = Annotated[
+    str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")
+]
+Adapter = Annotated[
+    str, typer.Option("--adapter", metavar="FOLDER", help="A saved predictor; shots and selection are its own.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of choices and samples.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Traceback = Annotated[
+    bool, typer.Option("--traceback", callback=_remember_traceback, help="Show where an error came from.")
+]
+
+
+def parse_shots(texts: list[str]) -> list[int]:
+    """Reads numbers of demonstrations, given as ``--shots 0,4,8`` or by repeating the option.
+
+    Args:
+        texts: The values of the option.
+
+    Returns:
+        The numbers in order, without repeats.
+
+    Raises:
+        typer.BadParameter: A value is no whole number of at least 0.
+
+    Example:
+        >>> parse_shots(["0,4", "8"])
+        [0, 4, 8]
+    """
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise typer.BadParameter(f"must be whole numbers such as 0,4,8, got {','.join(texts)!r}", param_hint="--shots")
+    return list(dict.fromkeys(int(part) for part in parts))

@@ -1,0 +1,74 @@
+"""Reports side by side, as a table or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from promptkit.cli.show import print_json, print_table
+
+if TYPE_CHECKING:
+    from promptkit.evaluate import Report
+
+__all__ = ["describe", "print_reports"]
+
+_COLUMNS = ["domain", "strategy", "metric", "mean", "95 % interval", "answered", "prompt", "generated", "seconds"]
+_NUMBERS = ["mean", "answered", "prompt", "generated", "seconds"]
+_TITLE = "{model}: {items} items each; prompt and generated tokens are means per item, seconds are sums"
+
+
+def describe(shots: int) -> str:
+    """Names few-shot prompting by its number of demonstrations.
+
+    Args:
+        shots: The number.
+
+    Returns:
+        A name for people.
+
+    Example:
+        >>> describe(0), describe(1), describe(4)
+        ('zero-shot', '1 shot', '4 shots')
+    """
+    return f"{shots} shot{'s' if shots > 1 else ''}" if shots else "zero-shot"
+
+
+def print_reports(reports: Mapping[tuple[str, str], Report], *, model: str, json: bool) -> None:
+    """Prints reports side by side.
+
+    Args:
+        reports: At least one report, by (domain, strategy).
+        model: The model's name.
+        json: Whether to print JSON, per-example rows included, instead of a table.
+    """
+    if json:
+        print_json([_record(*names, report, model) for names, report in reports.items()])
+        return
+    rows: list[list[str]] = []
+    before = ""
+    for (domain, strategy), report in reports.items():
+        for line, row in enumerate(_lines(report)):
+            rows.append([domain if domain != before else "", strategy if not line else "", *row])
+            before = domain
+    counts = sorted({report.items for report in reports.values()})
+    items = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    print_table(_COLUMNS, rows, numbers=_NUMBERS, title=_TITLE.format(model=model, items=items))
+
+
+def _lines(report: Report) -> list[list[str]]:
+    """One line per metric; answers and costs stand on the first."""
+    cost = report.cost
+    facts = [
+        f"{report.answered}/{report.items}" + (f" ({report.failed} failed)" if report.failed else ""),
+        f"{cost.prompt_tokens_per_item:.0f}",
+        f"{cost.generated_tokens_per_item:.1f}",
+        f"{cost.usage.seconds:.1f}",
+    ]
+    return [
+        [name, f"{value.mean:.3f}", f"[{value.low:.3f}, {value.high:.3f}]", *(facts if not line else [""] * len(facts))]
+        for line, (name, value) in enumerate(report.metrics.items())
+    ]
+
+
+def _record(domain: str, strategy: str, report: Report, model: str) -> dict[str, Any]:
+    return {"domain": domain, "strategy": strategy, "model": model, **report.to_dict()}

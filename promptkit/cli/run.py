@@ -1,0 +1,146 @@
+"""``promptkit predict`` and ``promptkit eval``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from promptkit.cli.inputs import read_queries
+from promptkit.cli.options import (
+    Adapter,
+    AnswerBy,
+    AskOption,
+    DataSource,
+    Json,
+    Model,
+    Seed,
+    Select,
+    TaskName,
+    Traceback,
+    parse_shots,
+)
+from promptkit.cli.reports import describe, print_reports
+from promptkit.cli.show import Bar, print_json, print_table
+
+if TYPE_CHECKING:
+    import promptkit as pk
+
+__all__ = ["evaluate", "predict"]
+
+
+def predict(
+    task: TaskName,
+    source: Annotated[
+        str, typer.Option("--input", "-i", metavar="FILE", help="Questions: a file, or - for standard input.")
+    ] = "-",
+    shots: Annotated[int, typer.Option("--shots", min=0, help="Number of demonstrations.")] = 4,
+    select: Select = "balanced",
+    ask: AskOption = "direct",
+    answer_by: AnswerBy = "generation",
+    data: DataSource = "",
+    adapter: Adapter = "",
+    model: Model = "reference",
+    seed: Seed = 0,
+    json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Answer questions.
+
+    A question is a JSON object with the fields of the task; for a task of one field a plain line will do:
+
+        echo "Jane has 2 apples. She bought 3 more. How many apples does Jane have now?" | promptkit predict apples
+    """
+    import promptkit as pk
+
+    known = pk.load_task(task)
+    queries = read_queries(source, known)
+    predictor = _load(known, adapter, model) if adapter else None
+    if predictor is None:
+        fitted = pk.FewShot(known, shots=shots, select=select, ask=ask, answer_by=answer_by)
+        examples = pk.load_examples(data or task, task=known) if shots else None
+        predictor = _fit(fitted, examples, pk.LocalBackend(model), seed)
+    with Bar("answering") as bar:
+        predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
+    if json:
+        print_json([_record(prediction) for prediction in predictions], lines=True)
+    else:
+        rows = [[one.id, one.answer or f"no answer: {one.error or one.text.strip()}"] for one in predictions]
+        print_table(["id", "answer"], rows)
+    failed = [one for one in predictions if one.error is not None]
+    if failed:
+        first = f"the first is {failed[0].id!r}: {failed[0].error}"
+        raise pk.BackendError(f"{len(failed)} of {len(predictions)} questions could not be answered; {first}")
+
+
+def evaluate(
+    task: TaskName,
+    shots: Annotated[
+        list[str], typer.Option("--shots", metavar="N[,N...]", help="Numbers of demonstrations to compare, as 0,4,8.")
+    ] = ["4"],  # noqa: B006 - typer copies it
+    select: Select = "balanced",
+    ask: AskOption = "direct",
+    answer_by: AnswerBy = "generation",
+    metric: Annotated[
+        list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
+    ] = [],  # noqa: B006 - typer copies it
+    data: DataSource = "",
+    split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
+    adapter: Adapter = "",
+    model: Model = "reference",
+    seed: Seed = 0,
+    json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Score few-shot prompting, or a saved predictor, with intervals and costs."""
+    import promptkit as pk
+
+    numbers = parse_shots(shots)
+    known = pk.load_task(task)
+    for name in metric:
+        pk.get_metric(name)  # a wrong name ends here, before a model is loaded
+    examples = pk.load_examples(data or task, task=known)
+    chosen = examples.splits[split][:limit]
+    if adapter:
+        named = {f"saved in {adapter}": _load(known, adapter, model)}
+    else:
+        adapters = {
+            describe(n): pk.FewShot(known, shots=n, select=select, ask=ask, answer_by=answer_by) for n in numbers
+        }
+        backend = pk.LocalBackend(model)
+        named = {name: _fit(one, examples, backend, seed) for name, one in adapters.items()}
+    reports = {}
+    for name, predictor in named.items():
+        with Bar(f"{known.name}: {name}") as bar:
+            reports[known.name, name] = pk.evaluate(predictor, chosen, metric or None, seed=seed, progress=bar)
+    print_reports(reports, model=model, json=json)
+
+
+def _fit(adapter: pk.FewShot, data: pk.Data | None, backend: pk.Backend, seed: int) -> pk.Predictor:
+    return adapter.fit(data.train if data else (), backend, dev=data.dev if data else None, seed=seed)
+
+
+def _load(task: pk.Task, folder: str, model: str) -> pk.Predictor:
+    import promptkit as pk
+
+    predictor = pk.load(folder, pk.LocalBackend(model))
+    if predictor.task.name != task.name:
+        raise pk.SettingError(f"{folder}: was fitted for task {predictor.task.name!r}, not for {task.name!r}")
+    return predictor
+
+
+def _record(prediction: pk.Prediction) -> dict[str, object]:
+    usage = prediction.usage
+    return {
+        "id": prediction.id,
+        "answer": prediction.answer,
+        "text": prediction.text,
+        "error": prediction.error,
+        "agreement": prediction.agreement,
+        "shots": prediction.shots,
+        "dropped_shots": prediction.dropped_shots,
+        "prompt_tokens": usage.prompt_tokens,
+        "generated_tokens": usage.generated_tokens,
+        "seconds": usage.seconds,
+    }

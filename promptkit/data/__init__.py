@@ -1,0 +1,27 @@
+"""Data: files and objects -> checked examples in three splits, with the leakage between them.
+
+rows.py      reads a source into raw rows, whatever their state
+check.py     judges every cell; tells all bad rows at once
+splits.py    Split, Data, and the division of one table into three
+leakage.py   exact, normalised and near copies between splits
+near.py      what makes two texts near copies
+load.py      load_examples, which puts these together
+"""
+
+from __future__ import annotations
+
+from promptkit.data.leakage import Leakage, Match, Overlap, measure_leakage
+from promptkit.data.load import DataWarning, load_examples
+from promptkit.data.splits import Data, Split, divide
+
+__all__ = [
+    "Data",
+    "DataWarning",
+    "Leakage",
+    "Match",
+    "Overlap",
+    "Split",
+    "divide",
+    "load_examples",
+    "measure_leakage",
+]

@@ -1,0 +1,181 @@
+"""Finds domain folders and reads their files strictly: small, inside the folder, YAML without surprises."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from promptkit.errors import TaskError, explain, one_of
+
+__all__ = [
+    "MAX_FILE",
+    "check_name",
+    "domain_folder",
+    "list_tasks",
+    "read_mapping",
+    "read_text",
+    "templates_root",
+]
+
+MAX_FILE = 200_000
+"""Most bytes of one file of a domain."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
+
+
+def check_name(name: str, *, of: str = "domain") -> str:
+    """Checks the one rule for names that become names of folders.
+
+    Args:
+        name: The name.
+        of: What it names, for the message.
+
+    Returns:
+        The name itself.
+
+    Raises:
+        TaskError: It has other characters than letters, digits, ``.``, ``_`` and ``-``, does not start with a
+            letter or digit, ends with a dot, is longer than 64, or is a device of Windows.
+
+    Example:
+        >>> check_name("apples")
+        'apples'
+    """
+    if not _NAME.fullmatch(name) or name.endswith(".") or _DEVICE.fullmatch(name):
+        must = "1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit"
+        raise TaskError(explain("name", of=of, must=must, got=name))
+    return name
+
+
+def templates_root() -> Path:
+    """Says where the shipped domains lie.
+
+    Returns:
+        ``promptkit/_templates`` in an installed wheel, else ``templates/`` beside the package.
+
+    Raises:
+        TaskError: Neither exists.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "_templates", package.parent / "templates"):
+        if folder.is_dir():
+            return folder
+    raise TaskError("the shipped domains are missing; reinstall promptkit")
+
+
+def list_tasks() -> list[str]:
+    """Lists the shipped domains.
+
+    Returns:
+        Their names in alphabetical order.
+    """
+    return sorted(path.parent.name for path in templates_root().glob("*/domain.yaml"))
+
+
+def domain_folder(name: str) -> Path:
+    """Finds a shipped domain by name; never reaches outside the shipped domains.
+
+    Args:
+        name: The name of a domain, not a path.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        TaskError: The name breaks the rule for names, is unknown, or leads elsewhere.
+    """
+    root = templates_root().resolve()
+    folder = (root / check_name(name)).resolve()
+    if folder.parent != root or not (folder / "domain.yaml").is_file():
+        names = list_tasks()
+        close = difflib.get_close_matches(name, names, n=1)
+        do = f"did you mean {close[0]!r}?" if close else "give the path of a folder for a domain of your own"
+        raise TaskError(explain("name", of="domain", must=one_of(names), got=name, do=do))
+    return folder
+
+
+def read_text(folder: Path, name: str) -> str:
+    """Reads one file of a domain folder.
+
+    Args:
+        folder: The folder.
+        name: The name of the file in it.
+
+    Returns:
+        The text; a byte order mark is dropped.
+
+    Raises:
+        TaskError: The file is missing, leads out of the folder, is too large or is not UTF-8.
+    """
+    path = folder / name
+    label = f"{folder.name}/{name}"
+    try:
+        if path.resolve().parent != folder.resolve():
+            raise TaskError(f"{label} must lie in its folder, but it is a link to somewhere else")
+        if not path.is_file():
+            raise TaskError(f"{label} is missing; a domain folder holds domain.yaml and direct.jinja")
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise TaskError(f"{label} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise TaskError(f"{label} must have at most {MAX_FILE:,} bytes, got more")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{label} must be UTF-8, got byte 0x{data[error.start]:02x} at {error.start}") from None
+
+
+def read_mapping(text: str, label: str) -> dict[str, Any]:
+    """Parses YAML that is one mapping with text keys.
+
+    Args:
+        text: The YAML.
+        label: What messages call it.
+
+    Returns:
+        The mapping, of plain values.
+
+    Raises:
+        TaskError: It is not YAML, repeats a key, uses an alias or a tag, or is not a mapping.
+
+    Example:
+        >>> read_mapping("fields: [question]", "domain.yaml")
+        {'fields': ['question']}
+    """
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise TaskError(f"{label}: {line}{reason}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise TaskError(f"{label} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise TaskError(explain("content", of=label, must="a mapping of names to values", got=value))
+    return value
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader without aliases, which can grow without bound, and without repeated keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed; write the value again")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                problem = f"the key {key.value!r} stands twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)

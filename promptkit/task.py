@@ -1,0 +1,284 @@
+"""A task: what stays fixed while strategies are compared, read from a domain folder.
+
+A domain folder holds ``domain.yaml`` (instructions, fields, how to read an answer, metrics), ``direct.jinja``
+and, where reasoning helps, ``reasoned.jinja``. A task is checked as a whole when it is made: each template is
+compiled and rendered with probe texts, and the reader must read the probe answer back from what the template
+shows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from promptkit.domains import check_name, domain_folder, list_tasks, read_mapping, read_text, templates_root
+from promptkit.errors import TaskError, TemplateError, explain, one_of
+from promptkit.readout.reader import Reader, ReaderSpec
+from promptkit.template import NEWLINES, Template, compile_template, fold_blank_lines
+from promptkit.types import Ask
+
+__all__ = ["Task", "build_task", "list_tasks", "load_task", "templates_root"]
+
+_ASKS: tuple[Ask, ...] = get_args(Ask)
+_DEFAULT_TOKENS: dict[Ask, int] = {"direct": 64, "reasoned": 256}
+_RESERVED_FIELDS = ("target", "rationale", "id")
+Tokens = Annotated[int, Field(ge=1, le=100_000, strict=True)]
+
+
+class Task(BaseModel):
+    """What stays fixed while strategies are compared. ``model_dump_json`` holds all of it.
+
+    Attributes:
+        name: The domain's name, also the name of its folder.
+        description: One sentence for people.
+        instructions: Ways to say what is wanted; the first is the default.
+        fields: The input fields of a query, in order.
+        labels: The possible answers of a label task.
+        readers: How an answer is read, by way of asking.
+        templates: Jinja2 source of the template, by way of asking. ``"direct"`` is always there.
+        metric: The main metric.
+        metrics: The metrics that tables show; the main one is among them.
+        max_new_tokens: Limit of generated tokens, by way of asking.
+        separator: What stands between the items of a completion prompt. It contains a blank line, because the
+            texts inside an item never do.
+        stop: Texts that end a completion; the separator is always among them.
+        glossary: Terms of the domain and what they mean.
+
+    Raises:
+        pydantic.ValidationError: A value is wrong. ``build_task`` and ``load_task`` give a ``TaskError``
+            instead.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str = ""
+    instructions: tuple[str, ...] = ()
+    fields: tuple[str, ...] = Field(min_length=1)
+    labels: tuple[str, ...] = ()
+    readers: dict[Ask, ReaderSpec]
+    templates: dict[Ask, str]
+    metric: str = "exact_match"
+    metrics: tuple[str, ...]
+    max_new_tokens: dict[Ask, Tokens]
+    separator: str = "\n\n"
+    stop: tuple[str, ...]
+    glossary: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        """Completes what follows from other values, so that a domain need not say it twice."""
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        _put_first(data, "metrics", data.get("metric", "exact_match"))
+        _put_first(data, "stop", data.get("separator", "\n\n"))
+        if isinstance(data.get("readers"), Mapping) and data.get("labels"):
+            data["readers"] = {ask: _with_labels(spec, data["labels"]) for ask, spec in data["readers"].items()}
+        if isinstance(data.get("templates"), Mapping):
+            limits = data.get("max_new_tokens", {})
+            if isinstance(limits, Mapping):
+                defaults = {ask: n for ask, n in _DEFAULT_TOKENS.items() if ask in data["templates"]}
+                data["max_new_tokens"] = {**defaults, **limits}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Task:
+        check_name(self.name)
+        for field in self.fields:
+            if not field.isidentifier() or keyword.iskeyword(field) or field in _RESERVED_FIELDS:
+                must = f"a plain identifier other than {', '.join(_RESERVED_FIELDS)}"
+                raise TaskError(explain("fields", of=self.name, must=must, got=field))
+        for which in ("fields", "labels", "metrics"):
+            values = getattr(self, which)
+            if len(set(values)) < len(values) or "" in values:
+                raise TaskError(explain(which, of=self.name, must="different texts, none empty", got=values))
+        if "\n\n" not in self.separator:
+            must = "a text that contains a blank line, since the fields of an item never contain one"
+            raise TaskError(explain("separator", of=self.name, must=must, got=self.separator))
+        if "" in self.stop:
+            raise TaskError(explain("stop", of=self.name, must="texts that are not empty", got=self.stop))
+        if "direct" not in self.templates:
+            raise TaskError(f"{self.name}: the template direct.jinja is missing")
+        for which in ("readers", "max_new_tokens"):
+            if set(getattr(self, which)) != set(self.templates):
+                must = f"given for {' and '.join(self.templates)}, one for each template of the domain"
+                raise TaskError(explain(which, of=self.name, must=must, got=sorted(getattr(self, which))))
+        for ask in self.templates:
+            self._try_out(ask)
+        return self
+
+    def template(self, ask: Ask = "direct") -> Template:
+        """Returns the compiled template.
+
+        Args:
+            ask: The way of asking.
+
+        Returns:
+            The template, compiled once per source.
+
+        Raises:
+            TaskError: The domain has no template for this way of asking.
+        """
+        if ask not in self.templates:
+            do = f"add {ask}.jinja and a reader to the domain, or ask otherwise"
+            raise TaskError(explain("ask", of=f"task {self.name}", must=one_of(self.templates), got=ask, do=do))
+        return compile_template(self.templates[ask], self.fields, f"{self.name}/{ask}.jinja")
+
+    def reader(self, ask: Ask = "direct") -> Reader:
+        """Returns the reader of answers.
+
+        Args:
+            ask: The way of asking.
+
+        Returns:
+            The reader.
+
+        Raises:
+            TaskError: The domain has no reader for this way of asking.
+        """
+        self.template(ask)
+        return Reader(self.readers[ask])
+
+    def _try_out(self, ask: Ask) -> None:
+        """Renders probes: nothing fails, no item has a blank line, and the reader fits the template."""
+        template = self.template(ask)
+        for part in ("target", "rationale") if ask == "reasoned" else ("target",):
+            if part not in template.shows["answer"]:
+                raise TemplateError(f"{template.name}: the macro answer must show item.{part}")
+        target = _probe_answer(self.readers[ask])
+        for instruction in self.instructions:
+            template.instruction(instruction)
+        for text in ("", "probe"):
+            fields = dict.fromkeys(self.fields, text)
+            question, answer = template.question(fields), template.answer(fields, target, "Because.")
+        item = question + answer
+        if fold_blank_lines(item).strip(NEWLINES) != item:
+            raise TemplateError(
+                f"{template.name}: question and answer must have no blank line inside and no line break at their "
+                f"outer ends, got {item!r}; write the text right after the tag of the macro"
+            )
+        reader = self.reader(ask)
+        if self.readers[ask].kind in ("regex", "json"):
+            return  # what these read cannot be guessed from their settings
+        if reader.read(answer) != reader.canonical(target):
+            raise TaskError(
+                f"{self.name}: the reader of {ask!r} must read {target!r} back from {answer!r}, "
+                f"got {reader.read(answer)!r}; make readers.{ask} in domain.yaml fit {ask}.jinja"
+            )
+
+
+def _put_first(data: dict[str, Any], key: str, value: Any) -> None:
+    """Puts a value to the front of a list of texts, unless it stands there somewhere."""
+    rest = data.get(key, ())
+    if isinstance(rest, list | tuple) and value not in rest:
+        data[key] = (value, *rest)
+
+
+def _with_labels(spec: Any, labels: Any) -> Any:
+    """Gives the labels of the domain to a reader that needs some and lists none."""
+    if not isinstance(spec, Mapping) or spec.get("labels"):
+        return spec
+    reads = (spec.get("kind"), spec.get("then"))
+    return {**spec, "labels": labels} if "label" in reads or "choice" in reads else spec
+
+
+def _probe_answer(spec: ReaderSpec) -> str:
+    if spec.labels:
+        return spec.labels[0]
+    return {"number": "7", "choice": "A"}.get(spec.answer_type, "probe")
+
+
+def build_task(data: Mapping[str, Any], *, of: str) -> Task:
+    """Makes a task from plain values, as they stand in a file.
+
+    Args:
+        data: The values by name, as ``Task.model_dump`` gives them.
+        of: What messages call the source, for example ``"apples/domain.yaml"``.
+
+    Returns:
+        The task.
+
+    Raises:
+        TaskError: A value is wrong; says which, and what it must be.
+        TemplateError: A template is broken or refused.
+    """
+    known = tuple(Task.model_fields)
+    for key in data:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            do = f"did you mean {close[0]!r}?" if close else "remove it"
+            raise TaskError(explain("a key", of=of, must=one_of(known), got=key, do=do))
+    try:
+        return Task.model_validate(data)
+    except ValidationError as error:
+        raise _as_task_error(error, of) from None
+
+
+def _as_task_error(error: ValidationError, of: str) -> TaskError:
+    """Turns pydantic's list of faults into one error; a fault found by our own checks keeps its class."""
+    texts = []
+    for fault in error.errors():
+        own = fault.get("ctx", {}).get("error")
+        if isinstance(own, TaskError):
+            return own
+        where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+        message = fault["msg"].removeprefix("Value error, ")
+        if message.startswith("Input should be "):
+            do = "put it in quotes" if fault["type"] == "string_type" else ""
+            must = message.removeprefix("Input should be ")
+            texts.append(explain(where, of=of, must=must, got=fault["input"], do=do))
+        else:
+            texts.append(f"{of}: {where}: {message}" if where else f"{of}: {message}")
+    return TaskError(" | ".join(texts[:5]))
+
+
+def load_task(source: str | os.PathLike[str]) -> Task:
+    """Loads a task.
+
+    Args:
+        source: The name of a shipped domain, or the path of a folder (a ``Path``, a text with a path
+            separator, or
+            the name of an existing folder that is no shipped domain).
+
+    Returns:
+        The task, with its templates compiled and tried out.
+
+    Raises:
+        TaskError: The domain is unknown, incomplete or contradicts itself; says the file, the key and what to
+            do.
+        TemplateError: A template is broken or refused.
+    """
+    folder = _find_folder(source)
+    check_name(folder.name, of="domain folder")
+    label = f"{folder.name}/domain.yaml"
+    data = read_mapping(read_text(folder, "domain.yaml"), label)
+    for key in ("name", "templates"):
+        if key in data:
+            raise TaskError(f"{label}: {key!r} must not be given; it follows from the folder's own names")
+    templates = {}
+    for path in sorted(folder.glob("*.jinja")):
+        if path.stem not in _ASKS:
+            must = one_of(f"{ask}.jinja" for ask in _ASKS)
+            raise TaskError(explain("a template", of=folder.name, must=must, got=path.name))
+        templates[path.stem] = read_text(folder, path.name)
+    return build_task({**data, "name": folder.name, "templates": templates}, of=label)
+
+
+def _find_folder(source: str | os.PathLike[str]) -> Path:
+    text = os.fspath(source)
+    if not text or "\0" in text:
+        raise TaskError(explain("source", of="load_task", must="a name or a path", got=text))
+    is_path = not isinstance(source, str) or any(mark in text for mark in ("/", "\\"))
+    if not is_path and (text in list_tasks() or not os.path.isdir(text)):
+        return domain_folder(text)
+    if not os.path.isdir(text):
+        raise TaskError(explain("folder", of="load_task", must="an existing folder", got=text))
+    return Path(text).resolve()

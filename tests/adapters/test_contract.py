@@ -1,0 +1,116 @@
+"""Every adapter keeps the contract, and every check of the contract catches an adapter that breaks it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptkit import FewShot, ScriptedBackend, load_task
+from promptkit.adapters import PlanPredictor
+from promptkit.adapters.settings import register, settings
+from promptkit.task import Task
+from promptkit.testing import CONTRACT, Case, check_adapter
+from promptkit.types import Example, Prediction, Query, Request
+
+WORDS = ("the parcel is late", "forgot my password", "where is my refund", "the box is torn", "do you hire")
+LABELS = ("Harbor", "Lantern", "Quarry", "Meadow", "Anchor")
+
+
+def examples(count: int = 24) -> list[Example]:
+    return [Example(Query({"message": f"{WORDS[i % 5]} {i}"}, f"e{i}"), (LABELS[i % 5],)) for i in range(count)]
+
+
+def answer(request: Request, index: int) -> str:
+    """Depends on the whole prompt, as a model does."""
+    text = request.prompt.text or ""
+    return " " + LABELS[sum(text.encode()) % 5] + "\n\n"
+
+
+def backend() -> ScriptedBackend:
+    return ScriptedBackend(answer, scores=lambda request, text: -float(sum(text.encode()) % 7))
+
+
+@pytest.mark.parametrize("select", ["first", "random", "balanced", "nearest", "diverse", "searched"])
+def test_few_shot_keeps_the_contract(select: str) -> None:
+    adapter = FewShot(load_task("tickets"), shots=3, select=select, trials=3)
+    assert check_adapter(adapter, examples(), backend()) == tuple(CONTRACT)
+
+
+@pytest.mark.parametrize("variant", [{"shots": 0}, {"answer_by": "likelihood"}, {"form": "chat"}])
+def test_variants_keep_the_contract(variant: dict[str, Any]) -> None:
+    check_adapter(FewShot(load_task("tickets"), **variant), examples(), backend())
+
+
+class Broken:
+    """A predictor that changes what another one says."""
+
+    def __init__(self, inner: PlanPredictor, change: Callable[[list[Prediction], Sequence[Any], int], list[Prediction]]) -> None:
+        self.inner, self.change, self.task = inner, change, inner.task
+
+    def predict(self, queries: Sequence[Any], *, seed: int = 0, **rest: Any) -> list[Prediction]:
+        return self.change(self.inner.predict(queries, seed=seed, **rest), queries, seed)
+
+    def save(self, folder: str | Path) -> None:
+        self.inner.save(folder)
+
+
+COUNT = itertools.count()
+
+
+def _mark(predictions: list[Prediction], text: str) -> list[Prediction]:
+    return [replace(p, answer=f"{p.answer} {text}") for p in predictions]
+
+
+FAULTS: dict[str, Callable[[list[Prediction], Sequence[Any], int], list[Prediction]]] = {
+    "one_prediction_per_query": lambda out, queries, seed: out[::-1],
+    "neighbours_do_not_matter": lambda out, queries, seed: _mark(out, str(len(queries))),
+    "same_seed_same_predictions": lambda out, queries, seed: _mark(out, str(next(COUNT))),
+    "fitting_twice_is_fitting_once": lambda out, queries, seed: _mark(out, str(next(COUNT))),
+    "predictors_share_a_model": lambda out, queries, seed: _mark(out, str(next(COUNT))),
+    "saved_is_loaded": lambda out, queries, seed: _mark(out, "x"),
+    "answers_are_texts_or_none": lambda out, queries, seed: [replace(p, answer="") for p in out],
+}
+
+
+@settings
+class Breaking:
+    task: Task
+    fault: str = ""
+
+    def fit(self, examples: Sequence[Example], backend: Any, *, dev: Any = None, seed: int = 0) -> Any:
+        if self.fault == "fitting_changes_nothing":
+            backend.name += "!"
+            backend._answers = lambda request, index: " Other\n\n"
+        inner = FewShot(self.task, shots=2).fit(examples, backend, seed=seed)
+        return Broken(inner, FAULTS.get(self.fault, lambda out, queries, seed: out))
+
+
+register("breaking", Breaking)
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "fitting_changes_nothing"])
+def test_each_check_catches_its_fault(fault: str) -> None:
+    case = Case(Breaking(load_task("tickets"), fault=fault), examples(), backend(), [], [e.query for e in examples()[-4:]])
+    with pytest.raises(AssertionError):
+        CONTRACT[fault](case)
+
+
+def test_settings_that_do_not_round_trip_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(FewShot(load_task("tickets"), shots=3), examples(), backend(), [], [e.query for e in examples()[-4:]])
+    monkeypatch.setattr("promptkit.testing.adapter_from_settings", lambda task, values: FewShot(task, shots=1))
+    with pytest.raises(AssertionError, match="do not survive"):
+        CONTRACT["settings_round_trip"](case)
+
+
+def test_the_whole_contract_names_the_adapter_and_the_rule() -> None:
+    with pytest.raises(AssertionError, match="Breaking breaks one_prediction_per_query"):
+        check_adapter(Breaking(load_task("tickets"), fault="one_prediction_per_query"), examples(), backend())
+
+
+def test_an_adapter_without_fault_passes_as_a_strangers() -> None:
+    assert check_adapter(Breaking(load_task("tickets")), examples(), backend()) == tuple(CONTRACT)

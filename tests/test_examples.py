@@ -1,0 +1,37 @@
+"""Every numbered example runs as a user would run it, and prints what it promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+RUNS = {
+    "01_first_score.py": (["--items", "8"], "The saved and loaded predictor answers:"),
+    "02_your_own_domain.py": ([], "0 failed"),
+    "03_voting_on_stored_samples.py": ([], "beta rule: 4 of 20 samples used, answer 5"),
+    "04_reasoning_and_voting.py": (["--items", "6"], "agreement"),
+}
+
+
+def test_every_numbered_example_is_run_here() -> None:
+    assert sorted(path.name for path in EXAMPLES.glob("[0-9]*.py")) == sorted(RUNS)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_example_runs(name: str) -> None:
+    arguments, promised = RUNS[name]
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert promised in done.stdout
