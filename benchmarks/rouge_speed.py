@@ -3,7 +3,7 @@
 Both score the same pairs of texts in turns (A B A B ...), so a change of the machine's speed meets both. The table
 shows CPU seconds a pair, the median over the rounds, and the median of the ratios of each round.
 
-Run ``python benchmarks/rouge_speed.py``; ``--rounds`` sets the number of rounds, ``--check`` makes a missed target fail.
+Run ``python benchmarks/rouge_speed.py``; ``--rounds`` sets their number, ``--check`` makes a missed target fail.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def measure(pairs: Sequence[Pair], kinds: Sequence[str], rounds: int) -> tuple[f
     seconds = []
     for _ in range(rounds):
         slow = cpu_seconds(lambda: [scorer.score(reference, prediction) for prediction, reference in pairs])
-        fast = cpu_seconds(
-            lambda: [rouge(one, other, kinds=kinds) for _ in range(repeats) for one, other in pairs]
-        )
+        fast = cpu_seconds(lambda: [rouge(one, other, kinds=kinds) for _ in range(repeats) for one, other in pairs])
         seconds.append((slow / len(pairs), fast / len(pairs) / repeats))
     slow, fast = (statistics.median(column) for column in zip(*seconds, strict=True))
     return slow, fast, statistics.median(first / second for first, second in seconds)

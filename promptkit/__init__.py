@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promptkit.adapters import Adapter as Adapter
+    from promptkit.adapters import ChainOfThought as ChainOfThought
     from promptkit.adapters import FewShot as FewShot
     from promptkit.adapters import Plan as Plan
     from promptkit.adapters import PlanPredictor as PlanPredictor
@@ -54,8 +55,11 @@ if TYPE_CHECKING:
     from promptkit.prompts import render as render
     from promptkit.readout import BetaStop as BetaStop
     from promptkit.readout import Reader as Reader
+    from promptkit.readout import Vote as Vote
+    from promptkit.readout import VoteSummary as VoteSummary
     from promptkit.readout import WindowStop as WindowStop
     from promptkit.readout import vote as vote
+    from promptkit.readout import vote_rows as vote_rows
     from promptkit.scaffold import new_task as new_task
     from promptkit.selection import select as select
     from promptkit.task import Task as Task
@@ -76,7 +80,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
-    "adapters": "Adapter FewShot Plan PlanPredictor Predictor load",
+    "adapters": "Adapter ChainOfThought FewShot Plan PlanPredictor Predictor load",
     "backends": "Backend LocalBackend ScriptedBackend",
     "data": "Data DataWarning Leakage Split load_examples measure_leakage",
     "errors": "ArtifactError BackendError ContextLengthError DataError LeakageError MetricError MissingExtraError "
@@ -84,7 +88,7 @@ _NAMES_BY_MODULE = {
     "evaluate": "Cost Report evaluate",
     "metrics": "get_metric rouge",
     "prompts": "lint render",
-    "readout": "BetaStop Reader WindowStop vote",
+    "readout": "BetaStop Reader Vote VoteSummary WindowStop vote vote_rows",
     "scaffold": "new_task",
     "selection": "select",
     "task": "Task list_tasks load_task",

@@ -14,15 +14,16 @@ import pytest
 import promptkit as pk
 
 PUBLIC = """
-    Adapter ArtifactError Backend BackendError BetaStop Completion ContextLengthError Cost Data DataError DataWarning
+    Adapter ArtifactError Backend BackendError BetaStop ChainOfThought Completion ContextLengthError Cost Data DataError DataWarning
     Example FewShot Leakage LeakageError LocalBackend Message MetricError MissingExtraError Plan PlanPredictor
     Prediction Predictor Prompt PromptkitError Query Reader Reply Report Request Sampling ScoreRequest ScriptedBackend
-    SettingError Split Task TaskError TemplateError UnsupportedError Usage WindowStop
-    evaluate get_metric lint list_tasks load load_examples load_task measure_leakage new_task render rouge select vote
+    SettingError Split Task TaskError TemplateError UnsupportedError Usage Vote VoteSummary WindowStop
+    evaluate get_metric lint list_tasks load load_examples load_task measure_leakage new_task render rouge select vote vote_rows
 """.split()
 
 # The parameters on which callers may rely, in order; those before the bar have no default, those after it have one.
 SIGNATURES = {
+    "ChainOfThought": "task | shots samples temperature vote stop tie near min_agreement show_reasoning select",
     "FewShot": "task | shots select ask",
     "LocalBackend": "| name_or_folder dtype device batch_size chat",
     "ScriptedBackend": "| answers chat context_window",
@@ -36,6 +37,8 @@ SIGNATURES = {
     "render": "task query | demos ask form instruction",
     "rouge": "prediction reference | variant",
     "select": "method examples k | query seed labels",
+    "vote": "samples | reader rule stop tie near",
+    "vote_rows": "rows | reader samples gold rule stop tie near",
 }
 
 

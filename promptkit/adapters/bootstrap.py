@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from promptkit.adapters.few_shot import FewShot
-from promptkit.adapters.search import is_right
 from promptkit.backends import Backend
 from promptkit.selection import select
 from promptkit.types import Example, JSONObject
@@ -24,7 +23,8 @@ class Bootstrapped:
 
     Attributes:
         examples: Examples that have a rationale: those of the data, then those the model wrote.
-        notes: How many questions were tried, kept and dropped, and what it cost; plain JSON data.
+        notes: How many rationales were given; for how many questions one was tried, kept, dropped because it did not
+            end in a target, or failed; and what it cost. Plain JSON data.
     """
 
     examples: tuple[Example, ...]
@@ -36,7 +36,7 @@ def bootstrap_rationales(
 ) -> Bootstrapped:
     """Lets a model reason over training questions, and keeps rationales that end in the right target.
 
-    Where the data has some rationales, they are shown as demonstrations; otherwise the model is asked without any.
+    Where the data has some rationales, up to four are shown as demonstrations; otherwise the model is asked without.
     STaR's second step, to reason towards a given answer, is left out: such rationales know the target.
 
     Args:
@@ -51,22 +51,28 @@ def bootstrap_rationales(
 
     Raises:
         DataError: The examples are a split named "test".
+        TaskError: The domain has no reasoning template.
     """
     select("first", examples, 0)  # refuses a test split before the model is paid
     given = [example for example in examples if example.rationale]
     bare = [example for example in examples if not example.rationale][:items]
     asking = dataclasses.replace(adapter, shots=min(SEEDS, len(given)), select="random")
     predictions = asking.fit(given, backend, seed=seed).predict([e.query for e in bare], on_error="record")
+    reader = adapter.task.reader(adapter.ask)
     kept = [
         replace(example, rationale=prediction.reasonings[0])
         for example, prediction in zip(bare, predictions, strict=True)
-        if prediction.reasonings and is_right(adapter.task, prediction.answer, example)
+        if prediction.reasonings
+        and prediction.answer is not None
+        and prediction.answer in map(reader.canonical, example.targets)
     ]
+    failed = sum(prediction.error is not None for prediction in predictions)
     notes: JSONObject = {
         "given": len(given),
         "tried": len(bare),
         "kept": len(kept),
-        "failed": sum(prediction.error is not None for prediction in predictions),
+        "dropped": len(bare) - len(kept) - failed,
+        "failed": failed,
         "prompt_tokens": sum(prediction.usage.prompt_tokens for prediction in predictions),
         "generated_tokens": sum(prediction.usage.generated_tokens for prediction in predictions),
     }

@@ -13,6 +13,7 @@ from promptkit.adapters.plan import Plan, Stop, VotePlan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
+from promptkit.errors import SettingError, explain
 from promptkit.readout import Rule, Tie
 from promptkit.task import Task
 from promptkit.types import Example, JSONObject
@@ -36,7 +37,7 @@ class ChainOfThought:
         tie: ``stable`` does not depend on the order of samples; ``first`` is the first seen, as in the papers.
         near: Overlap from which two reasonings are one path; ``None`` for equal texts only.
         min_agreement: Least share of all samples, abstentions included, that must agree; below it no answer is given.
-        show_reasoning: Whether predictions carry the reasonings.
+        show_reasoning: Whether predictions carry what was generated; if not, they hold answers and votes only.
         select: How demonstrations are chosen, as in ``FewShot``.
         instruction: Which instruction heads the prompt, as in ``FewShot``.
         form: ``completion``, ``chat`` or ``auto``.
@@ -80,7 +81,12 @@ class ChainOfThought:
     def __post_init__(self) -> None:
         """Checks settings that only make sense together."""
         if self.samples > 1 and self.temperature == 0:
-            raise ValueError("must be above 0 where samples are more than 1, since greedy samples are all the same")
+            raise SettingError(
+                explain(
+                    "temperature", of="ChainOfThought", must=f"above 0 for {self.samples} samples", got=self.temperature,
+                    do="greedy samples are all the same; set samples=1 for one greedy path",
+                )
+            )  # fmt: skip
 
     def fit(
         self, examples: Sequence[Example], backend: Backend, *, dev: Sequence[Example] | None = None, seed: int = 0
@@ -97,7 +103,8 @@ class ChainOfThought:
             The predictor.
 
         Raises:
-            DataError: There are fewer examples with rationales than shots.
+            DataError: There are fewer examples with rationales than shots, bootstrapped ones included.
+            TaskError: The domain has no reasoning template.
             SettingError: A setting does not fit the task.
         """
         notes: JSONObject = {}

@@ -138,7 +138,7 @@ def usable_examples(task: Task, examples: Sequence[Example], ask: Ask, shots: in
         raise DataError(
             explain(
                 "rationales", of=f"task {task.name!r}", must=f"there for at least {shots} training examples",
-                got=len(with_reasons), do="add a rationale to the data, or ask directly",
+                got=len(with_reasons), do="add rationales, let ChainOfThought(bootstrap=True) write them, or ask directly",
             )
         )  # fmt: skip
     return with_reasons

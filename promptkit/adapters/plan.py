@@ -24,7 +24,7 @@ class VotePlan(BaseModel):
         near: Overlap from which two reasonings are one path; ``None`` for equal texts only.
         stop: When enough samples have been drawn.
         min_agreement: Least share of all samples that must agree, in (0, 1]; below it there is no answer.
-        show_reasoning: Whether predictions carry the reasonings that led to the answer.
+        show_reasoning: Whether predictions carry what was generated; if not, they hold answers and votes only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

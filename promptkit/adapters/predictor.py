@@ -170,7 +170,12 @@ class PlanPredictor:
             if on_error == "raise":
                 raise
         # The batch failed: ask one by one, so that one bad query costs only itself.
-        return [self._answer_one(answer, one, seed) for one in asked]
+        found = []
+        for one in asked:
+            found.append(self._answer_one(answer, one, seed))
+            if progress is not None:
+                progress(len(found), len(asked))
+        return found
 
     def _answer_one(
         self, answer: Callable[[Sequence[Asked], int, Progress | None], list[Prediction]], one: Asked, seed: int
@@ -215,15 +220,14 @@ class PlanPredictor:
         how = self.plan.vote
         assert how is not None
         outcome = count_votes(reply.completions, how, self.task.reader(self.plan.ask))
-        answer = outcome.answer
-        if how.min_agreement is not None and outcome.agreement < how.min_agreement:
-            answer = None
+        agreed = how.min_agreement is None or outcome.agreement >= how.min_agreement
         winner = outcome.readings.index(outcome.answer) if outcome.answer is not None else 0
         return Prediction(
             id=one.query.id,
-            answer=answer,
-            text=reply.completions[winner].text,
-            completions=reply.completions,
+            answer=outcome.answer if agreed else None,
+            # Whole texts hold the reasoning too, so they are hidden with it.
+            text=reply.completions[winner].text if how.show_reasoning else "",
+            completions=reply.completions if how.show_reasoning else (),
             usage=reply.usage,
             shots=len(one.demos),
             dropped_shots=one.dropped,

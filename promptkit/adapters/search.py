@@ -13,7 +13,7 @@ from promptkit.selection import select
 from promptkit.task import Task
 from promptkit.types import Example, Usage
 
-__all__ = ["is_right", "mean_score", "search_demonstrations"]
+__all__ = ["mean_score", "search_demonstrations"]
 
 
 def search_demonstrations(
@@ -97,18 +97,3 @@ def mean_score(predictor: PlanPredictor, examples: Sequence[Example]) -> tuple[f
         total += metric.score(prediction.answer, example.targets)
         usage += prediction.usage
     return total / len(examples), usage
-
-
-def is_right(task: Task, answer: str | None, example: Example) -> bool:
-    """Tells whether an answer equals a target in the form in which answers are compared.
-
-    Args:
-        task: The task, whose reader knows the form.
-        answer: What was read, or ``None``.
-        example: The example with its targets.
-
-    Returns:
-        True if it is right.
-    """
-    reader = task.reader()
-    return answer is not None and reader.canonical(answer) in {reader.canonical(target) for target in example.targets}

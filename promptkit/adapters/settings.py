@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -50,15 +50,36 @@ def settings(cls: type[T]) -> type[T]:
         try:
             build(self, *args, **kwargs)
         except ValidationError as error:
-            first = error.errors()[0]
-            which = ".".join(str(part) for part in first["loc"]) or "value"
-            must = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-            must = must.split(", unable to")[0]
-            raise SettingError(explain(which, of=cls.__name__, must=must, got=first["input"])) from None
+            raise _as_setting_error(error, known, cls.__name__) from None
 
     __init__.__doc__ = build.__doc__
     record.__init__ = __init__
     return record  # type: ignore[no-any-return]
+
+
+def _as_setting_error(error: ValidationError, known: Sequence[str], of: str) -> SettingError:
+    """Turns pydantic's list of faults into one error about the first bad setting; our own checks speak for themselves."""
+    faults = error.errors()
+    for fault in faults:
+        own = fault.get("ctx", {}).get("error")
+        if isinstance(own, SettingError):
+            return own
+    where = faults[0]["loc"][0]
+    # A setting of several types has one fault for each of them, of which any may be mended.
+    musts = dict.fromkeys(_must(fault) for fault in faults if fault["loc"][0] == where)
+    which = known[where] if isinstance(where, int) else where
+    got = None if faults[0]["type"] == "missing" else faults[0]["input"]
+    return SettingError(explain(which, of=of, must=" or ".join(musts), got=got))
+
+
+def _must(fault: Mapping[str, Any]) -> str:
+    """Turns pydantic's words for one fault into the end of a sentence that starts with "must be"."""
+    if fault["type"] == "missing":
+        return "given"
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"without {fault['loc'][-1]!r}"
+    text: str = fault["msg"].removeprefix("Input should be ").split(", unable to")[0]
+    return text.replace("a dictionary or an instance of", "a")
 
 
 def register(kind: str, cls: type[T]) -> type[T]:

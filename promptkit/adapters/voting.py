@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from promptkit.adapters.plan import VotePlan
 from promptkit.backends import Backend
-from promptkit.readout import BetaStop, Reader, Vote, WindowStop, stop_rule, vote
-from promptkit.readout.stopping import lead_probability
+from promptkit.readout import Reader, Vote, vote
 from promptkit.types import Completion, Progress, Prompt, Reply, Request, Sampling, Usage
 
 __all__ = ["count_votes", "draw_votes", "wave_size"]
@@ -27,26 +26,29 @@ def count_votes(completions: Sequence[Completion], how: VotePlan, reader: Reader
     return vote(completions, reader=reader, rule=how.rule, stop=how.stop, tie=how.tie, near=how.near)
 
 
-def wave_size(how: VotePlan, samples: int) -> int:
-    """Returns how many samples of a question are drawn at a time: the fewest after which its rule could stop.
+def wave_size(drawn: Sequence[Completion], how: VotePlan, reader: Reader, samples: int) -> int:
+    """Returns how many samples of a question come next: the fewest after which its rule could be satisfied.
+
+    So none is ever drawn that a rule checked after every sample would not have drawn.
 
     Args:
+        drawn: The samples so far.
         how: The plan of the vote with its stop rule.
+        reader: How answers are read.
         samples: Samples per question at most.
 
     Returns:
-        A number from 1 to ``samples``.
+        A number from 0 to what is missing to ``samples``; 0 if the question is decided.
 
     Example:
-        >>> wave_size(VotePlan(stop="beta"), 20), wave_size(VotePlan(stop="window"), 20), wave_size(VotePlan(), 20)
-        (4, 5, 20)
+        >>> reader = Reader({"kind": "text"})
+        >>> [wave_size([], VotePlan(stop=stop), reader, 20) for stop in ("none", "window", "beta")]
+        [20, 5, 4]
+        >>> wave_size([Completion(text) for text in "5565"], VotePlan(stop="beta"), reader, 20)
+        3
     """
-    rule = stop_rule(how.stop)
-    if isinstance(rule, WindowStop):
-        return min(samples, rule.size)
-    if isinstance(rule, BetaStop):
-        return next((n for n in range(1, samples) if lead_probability(n, 0) >= rule.threshold), samples)
-    return samples
+    outcome, left = count_votes(drawn, how, reader), samples - len(drawn)
+    return 0 if outcome.stopped else min(left, outcome.more_needed or left)
 
 
 def draw_votes(
@@ -76,17 +78,19 @@ def draw_votes(
     """
     drawn: list[list[Completion]] = [[] for _ in prompts]
     costs = [Usage() for _ in prompts]
-    wave = wave_size(how, samples)
-    undecided = list(range(len(prompts)))
-    while undecided:
+    first = wave_size([], how, reader, samples)
+    wanted = dict.fromkeys(range(len(prompts)), first)
+    while wanted:
         requests = [
-            Request(prompts[i], sampling, seed, tuple(range(len(drawn[i]), min(samples, len(drawn[i]) + wave))))
-            for i in undecided
+            Request(prompts[place], sampling, seed, tuple(range(len(drawn[place]), len(drawn[place]) + more)))
+            for place, more in wanted.items()
         ]
-        for i, reply in zip(undecided, backend.generate(requests), strict=True):
-            drawn[i] += reply.completions
-            costs[i] += reply.usage
-        undecided = [i for i in undecided if len(drawn[i]) < samples and not count_votes(drawn[i], how, reader).stopped]
+        # In the only wave there is, a finished request is a decided question.
+        shown = progress if first == samples else None
+        for place, reply in zip(list(wanted), backend.generate(requests, progress=shown), strict=True):
+            drawn[place] += reply.completions
+            costs[place] += reply.usage
+        wanted = {place: more for place in wanted if (more := wave_size(drawn[place], how, reader, samples))}
         if progress is not None:
-            progress(len(prompts) - len(undecided), len(prompts))
+            progress(len(prompts) - len(wanted), len(prompts))
     return [Reply(tuple(completions), cost) for completions, cost in zip(drawn, costs, strict=True)]

@@ -3,9 +3,10 @@
 app.py      the application: version, errors as one line, the commands put together
 options.py  options that several commands share
 show.py     tables, JSON and progress bars
-inputs.py   questions from a file or standard input
+inputs.py   questions and stored samples from a file or standard input
 domains.py  ``tasks`` and ``new``
 run.py      ``predict`` and ``eval``
+vote.py     ``vote``
 demo.py     ``demo``
 """
 

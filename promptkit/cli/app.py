@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import promptkit
-from promptkit.cli import demo, domains, run
+from promptkit.cli import demo, domains, run, vote
 from promptkit.cli.options import wants_traceback
 from promptkit.cli.show import printable
 from promptkit.errors import PromptkitError
@@ -74,4 +74,5 @@ app.command("tasks")(domains.tasks)
 app.command("new")(domains.new)
 app.command("predict")(run.predict)
 app.command("eval")(run.evaluate)
+app.command("vote")(vote.vote)
 app.command("demo")(demo.demo)

@@ -1,16 +1,22 @@
-"""``promptkit demo``: how far prompting gets on every shipped domain."""
+"""``promptkit demo``: how far prompting, reasoning and voting get on every shipped domain."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from promptkit.cli.options import Json, Model, Seed, Select, Traceback, parse_shots
 from promptkit.cli.reports import describe, print_reports
+from promptkit.cli.run import choose_adapter
 from promptkit.cli.show import Bar
 
+if TYPE_CHECKING:
+    import promptkit as pk
+
 __all__ = ["demo"]
+
+_REASONED_SHOTS = 4
 
 
 def demo(
@@ -21,13 +27,20 @@ def demo(
     domain: Annotated[
         list[str], typer.Option("--domain", metavar="TASK", help="A domain; repeat it for more. Default: all.")
     ] = [],  # noqa: B006 - typer copies it
+    samples: Annotated[
+        int,
+        typer.Option("--samples", min=0, help="Reasoned paths that vote, where a domain has reasoning; 0 leaves it out."),
+    ] = 20,
     select: Select = "balanced",
     model: Model = "reference",
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Evaluate every shipped domain with zero, four and eight demonstrations, and print the table."""
+    """Evaluate every shipped domain with zero, four and eight demonstrations, and print the table.
+
+    Where a domain has a reasoning template, four reasoned demonstrations follow: greedy, and with a vote.
+    """
     import promptkit as pk
 
     numbers = parse_shots(shots)
@@ -35,16 +48,28 @@ def demo(
     tasks = [pk.load_task(source) for source in sources]
     data = {task.name: pk.load_examples(source) for task, source in zip(tasks, sources, strict=True)}
     backend = pk.LocalBackend(model)
-    total = len(numbers) * sum(len(data[task.name].test[:items]) for task in tasks)
+    rungs = {task.name: _rungs(task, numbers, samples) for task in tasks}
+    total = sum(len(rungs[task.name]) * len(data[task.name].test[:items]) for task in tasks)
     reports: dict[tuple[str, str], pk.Report] = {}
     with Bar("evaluating") as bar:
         for task in tasks:
             found = data[task.name]
-            for n in numbers:
-                bar.title(f"{task.name}: {describe(n)}")
-                predictor = pk.FewShot(task, shots=n, select=select).fit(found.train, backend, dev=found.dev, seed=seed)
+            for n, ask, paths, stop in rungs[task.name]:
+                name = describe(n, ask, paths, stop)
+                bar.title(f"{task.name}: {name}")
+                adapter = choose_adapter(task, n, select, ask, paths, stop=stop)
+                predictor = adapter.fit(found.train, backend, dev=found.dev, seed=seed)
                 progress = bar.part(sum(report.items for report in reports.values()), total)
-                reports[task.name, describe(n)] = pk.evaluate(
+                reports[task.name, name] = pk.evaluate(
                     predictor, found.test[:items], [task.metric], seed=seed, progress=progress
                 )
     print_reports(reports, model=model, json=json)
+
+
+def _rungs(task: pk.Task, shots: list[int], samples: int) -> list[tuple[int, str, int, str]]:
+    """Lists the ways of prompting for a domain: demonstrations, how to ask, paths and when they are enough."""
+    rungs = [(n, "direct", 1, "none") for n in shots]
+    if "reasoned" in task.templates and samples:
+        rungs.append((_REASONED_SHOTS, "reasoned", 1, "none"))
+        rungs += [(_REASONED_SHOTS, "reasoned", samples, "beta")] if samples > 1 else []
+    return rungs

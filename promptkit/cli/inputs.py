@@ -1,10 +1,10 @@
-"""Questions from a file or standard input."""
+"""Questions and stored samples from a file or standard input."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from promptkit.task import Task
     from promptkit.types import Query
 
-__all__ = ["read_queries"]
+__all__ = ["read_queries", "read_rows"]
 
 _SHOWN = 10
 
@@ -41,7 +41,7 @@ def read_queries(source: str, task: Task) -> list[Query]:
     from promptkit.data.rows import read_file
     from promptkit.types import Query
 
-    name = "standard input" if source == "-" else source
+    name = _name(source)
     with _as_file(source, task) as path:
         rows = read_file(path)
     faults = [f"row {row.number}: {row.fault}" for row in rows if row.fault]
@@ -54,16 +54,45 @@ def read_queries(source: str, task: Task) -> list[Query]:
         elif not row.fault:
             given = row.values.get("id")
             queries.append(Query({key: str(text) for key, text in fields.items()}, str(given or f"row-{row.number}")))
-    if faults:
-        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise DataError(f"{name}: {len(faults)} of {len(rows)} rows cannot be used: {'; '.join(faults[:_SHOWN])}{more}")
+    _refuse(name, faults, len(rows))
     if not queries:
         raise DataError(f"{name}: rows must be at least 1, got 0; give one JSON object with {task.fields} a line")
     return as_queries(task, queries)
 
 
+def read_rows(source: str) -> list[Mapping[str, object]]:
+    """Reads rows as they stand.
+
+    Args:
+        source: A .jsonl, .csv, .tsv or .json file, perhaps with .gz, or ``-`` for JSON lines on standard input.
+
+    Returns:
+        The columns of each row, in order.
+
+    Raises:
+        DataError: The file or rows of it cannot be read; lists the rows.
+    """
+    from promptkit.data.rows import read_file
+
+    with _as_file(source, None) as path:
+        rows = read_file(path)
+    _refuse(_name(source), [f"row {row.number}: {row.fault}" for row in rows if row.fault], len(rows))
+    return [row.values for row in rows]
+
+
+def _name(source: str) -> str:
+    return "standard input" if source == "-" else source
+
+
+def _refuse(name: str, faults: list[str], rows: int) -> None:
+    """Raises an error that lists bad rows, if there are any."""
+    if faults:
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise DataError(f"{name}: {len(faults)} of {rows} rows cannot be used: {'; '.join(faults[:_SHOWN])}{more}")
+
+
 @contextmanager
-def _as_file(source: str, task: Task) -> Iterator[Path]:
+def _as_file(source: str, task: Task | None) -> Iterator[Path]:
     """Gives a path that can be read as a file; standard input is put into one, so that one reader serves both."""
     if source != "-":
         yield Path(source)
@@ -72,7 +101,7 @@ def _as_file(source: str, task: Task) -> Iterator[Path]:
         path = Path(folder) / "input.jsonl"
         with path.open("wb") as file:
             for line in sys.stdin.buffer:
-                file.write(_as_json(line, task))
+                file.write(_as_json(line, task) if task else line)
         yield path
 
 

@@ -13,10 +13,13 @@ __all__ = [
     "DataSource",
     "Json",
     "Model",
+    "Samples",
     "Seed",
     "Select",
+    "Stop",
     "TaskName",
     "Traceback",
+    "VoteRule",
     "parse_shots",
     "wants_traceback",
 ]
@@ -48,6 +51,18 @@ AskOption = Annotated[
 AnswerBy = Annotated[
     Literal["generation", "likelihood"],
     typer.Option("--answer-by", help="By generated text, or for label tasks by the likelihood of each label."),
+]
+Samples = Annotated[
+    int,
+    typer.Option("--samples", min=1, help="Paths of reasoning per question; two or more are sampled, and they vote."),
+]
+VoteRule = Annotated[
+    Literal["majority", "distinct", "weighted"],
+    typer.Option("--vote", help="By samples, by different paths, or by their probability."),
+]
+Stop = Annotated[
+    Literal["none", "beta", "window"],
+    typer.Option("--stop", help="When samples are enough: never, when the lead is certain, when five in a row agree."),
 ]
 DataSource = Annotated[
     str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")

@@ -17,20 +17,30 @@ _NUMBERS = ["mean", "answered", "prompt", "generated", "seconds"]
 _TITLE = "{model}: {items} items each; prompt and generated tokens are means per item, seconds are sums"
 
 
-def describe(shots: int) -> str:
-    """Names few-shot prompting by its number of demonstrations.
+def describe(shots: int, ask: str = "direct", samples: int = 1, stop: str = "none") -> str:
+    """Names a way of prompting.
 
     Args:
-        shots: The number.
+        shots: Number of demonstrations.
+        ask: How questions are asked.
+        samples: Paths that vote; several are always reasoned.
+        stop: The stop rule of the vote.
 
     Returns:
         A name for people.
 
     Example:
-        >>> describe(0), describe(1), describe(4)
-        ('zero-shot', '1 shot', '4 shots')
+        >>> describe(0), describe(1), describe(4, "reasoned")
+        ('zero-shot', '1 shot', '4 shots reasoned')
+        >>> describe(4, samples=20, stop="beta")
+        '4 shots reasoned, vote of 20 (beta)'
     """
-    return f"{shots} shot{'s' if shots > 1 else ''}" if shots else "zero-shot"
+    name = f"{shots} shot{'s' if shots > 1 else ''}" if shots else "zero-shot"
+    if ask == "reasoned" or samples > 1:
+        name += " reasoned"
+    if samples > 1:
+        name += f", vote of {samples}" + (f" ({stop})" if stop != "none" else "")
+    return name
 
 
 def print_reports(reports: Mapping[tuple[str, str], Report], *, model: str, json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,10 +14,13 @@ from promptkit.cli.options import (
     DataSource,
     Json,
     Model,
+    Samples,
     Seed,
     Select,
+    Stop,
     TaskName,
     Traceback,
+    VoteRule,
     parse_shots,
 )
 from promptkit.cli.reports import describe, print_reports
@@ -26,7 +29,7 @@ from promptkit.cli.show import Bar, print_json, print_table
 if TYPE_CHECKING:
     import promptkit as pk
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["choose_adapter", "evaluate", "predict"]
 
 
 def predict(
@@ -37,6 +40,9 @@ def predict(
     shots: Annotated[int, typer.Option("--shots", min=0, help="Number of demonstrations.")] = 4,
     select: Select = "balanced",
     ask: AskOption = "direct",
+    samples: Samples = 1,
+    vote: VoteRule = "majority",
+    stop: Stop = "none",
     answer_by: AnswerBy = "generation",
     data: DataSource = "",
     adapter: Adapter = "",
@@ -57,7 +63,7 @@ def predict(
     queries = read_queries(source, known)
     predictor = _load(known, adapter, model) if adapter else None
     if predictor is None:
-        fitted = pk.FewShot(known, shots=shots, select=select, ask=ask, answer_by=answer_by)
+        fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
         examples = pk.load_examples(data or task, task=known) if shots else None
         predictor = _fit(fitted, examples, pk.LocalBackend(model), seed)
     with Bar("answering") as bar:
@@ -80,6 +86,9 @@ def evaluate(
     ] = ["4"],  # noqa: B006 - typer copies it
     select: Select = "balanced",
     ask: AskOption = "direct",
+    samples: Samples = 1,
+    vote: VoteRule = "majority",
+    stop: Stop = "none",
     answer_by: AnswerBy = "generation",
     metric: Annotated[
         list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
@@ -93,7 +102,7 @@ def evaluate(
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Score few-shot prompting, or a saved predictor, with intervals and costs."""
+    """Score few-shot prompting, chain of thought or a saved predictor, with intervals and costs."""
     import promptkit as pk
 
     numbers = parse_shots(shots)
@@ -106,7 +115,8 @@ def evaluate(
         named = {f"saved in {adapter}": _load(known, adapter, model)}
     else:
         adapters = {
-            describe(n): pk.FewShot(known, shots=n, select=select, ask=ask, answer_by=answer_by) for n in numbers
+            describe(n, ask, samples, stop): choose_adapter(known, n, select, ask, samples, vote, stop, answer_by)
+            for n in numbers
         }
         backend = pk.LocalBackend(model)
         named = {name: _fit(one, examples, backend, seed) for name, one in adapters.items()}
@@ -117,7 +127,44 @@ def evaluate(
     print_reports(reports, model=model, json=json)
 
 
-def _fit(adapter: pk.FewShot, data: pk.Data | None, backend: pk.Backend, seed: int) -> pk.Predictor:
+def choose_adapter(
+    task: pk.Task,
+    shots: int,
+    select: Any,
+    ask: Any = "direct",
+    samples: int = 1,
+    vote: Any = "majority",
+    stop: Any = "none",
+    answer_by: Any = "generation",
+) -> pk.FewShot | pk.ChainOfThought:
+    """Makes few-shot prompting, or where samples are to vote, chain of thought.
+
+    Args:
+        task: The task.
+        shots: Number of demonstrations.
+        select: How they are chosen.
+        ask: How questions are asked; several samples are always reasoned.
+        samples: Paths per question.
+        vote: How they vote.
+        stop: When they are enough.
+        answer_by: By generated text or by likelihood.
+
+    Returns:
+        The adapter.
+
+    Raises:
+        typer.BadParameter: Samples are to vote, and answers are to be chosen by likelihood.
+    """
+    import promptkit as pk
+
+    if samples == 1:
+        return pk.FewShot(task, shots=shots, select=select, ask=ask, answer_by=answer_by)
+    if answer_by == "likelihood":
+        raise typer.BadParameter("must be 1 with --answer-by likelihood, which samples nothing", param_hint="--samples")
+    return pk.ChainOfThought(task, shots=shots, select=select, samples=samples, vote=vote, stop=stop)
+
+
+def _fit(adapter: pk.FewShot | pk.ChainOfThought, data: pk.Data | None, backend: pk.Backend, seed: int) -> pk.Predictor:
     return adapter.fit(data.train if data else (), backend, dev=data.dev if data else None, seed=seed)
 
 
@@ -138,6 +185,9 @@ def _record(prediction: pk.Prediction) -> dict[str, object]:
         "text": prediction.text,
         "error": prediction.error,
         "agreement": prediction.agreement,
+        "votes": dict(prediction.votes),
+        "tie": prediction.tie,
+        "samples_used": prediction.samples_used,
         "shots": prediction.shots,
         "dropped_shots": prediction.dropped_shots,
         "prompt_tokens": usage.prompt_tokens,

@@ -39,12 +39,11 @@ def union_lcs(reference: Sequence[Sequence[str]], candidate: Sequence[Sequence[s
             rows[token] = rows.get(token, 0) | bit
             bit <<= 1
         known = set(rows)
-        simple = len(known) == len(sentence)  # no token twice
         union = 0
         for tokens, vocabulary in zip(candidate, vocabularies, strict=True):
             shared = known & vocabulary
-            if len(shared) == 1 and simple:
-                union |= rows[shared.pop()]  # there is only one subsequence to find
+            if len(shared) == 1 and not (row := rows[min(shared)]) & (row - 1):
+                union |= row  # one token that stands in one place: there is no other subsequence
             elif shared:
                 union |= _walk(rows, tokens, bit - 1)
         covered += [token for index, token in enumerate(sentence) if union >> index & 1]

@@ -12,9 +12,10 @@ full stops, and each different n-gram counted once. Neither is wrong; they must 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from itertools import chain, pairwise
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from promptkit.errors import MetricError, SettingError, explain, one_of
 from promptkit.metrics.lcs import lcs_length, union_lcs
@@ -24,7 +25,7 @@ __all__ = ["ROUGE_KINDS", "RougeScore", "rouge"]
 
 ROUGE_KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 Variant = Literal["rouge-score", "textbook"]
-Item = TypeVar("Item", bound=Hashable)
+_SHORT = 10_000  # tokens of one text times tokens of the other, up to which sorting beats counting
 _KNOWN = frozenset(ROUGE_KINDS)
 _VARIANTS = ("rouge-score", "textbook")
 
@@ -43,6 +44,7 @@ class RougeScore(NamedTuple):
     f1: float
 
 
+_new = tuple.__new__  # half the cost of calling the class, which shows on short texts
 _ZERO = RougeScore(0.0, 0.0, 0.0)
 
 
@@ -80,17 +82,17 @@ def rouge(
         >>> rouge("你好世界", "你好世界")["rouge2"].f1
         1.0
     """
-    if variant not in _VARIANTS:
-        raise SettingError(explain("variant", of="rouge", must=one_of(_VARIANTS), got=variant))
     if not _KNOWN.issuperset(kinds):
         raise SettingError(explain("kinds", of="rouge", must=f"among {', '.join(ROUGE_KINDS)}", got=tuple(kinds)))
-    if variant == "textbook":
-        score, split = _textbook_pair, textbook_sentences
-    else:
-        score, split = _pair, get_tokenizer(tokenizer, stemmer=stemmer)
-    if isinstance(reference, str):
-        return score(prediction, reference, split, kinds)
-    pairs = [score(prediction, text, split, kinds) for text in reference]
+    split = get_tokenizer(tokenizer, stemmer=stemmer)
+    if isinstance(reference, str) and variant == "rouge-score":
+        return _pair(prediction, reference, split, kinds)
+    if variant not in _VARIANTS:
+        raise SettingError(explain("variant", of="rouge", must=one_of(_VARIANTS), got=variant))
+    pairs = [
+        _textbook_pair(prediction, text, kinds) if variant == "textbook" else _pair(prediction, text, split, kinds)
+        for text in ([reference] if isinstance(reference, str) else reference)
+    ]
     if not pairs:
         raise SettingError(explain("reference", of="rouge", must="a text or at least one", got=reference))
     return {kind: max((pair[kind] for pair in pairs), key=lambda figure: figure.f1) for kind in kinds}
@@ -125,39 +127,24 @@ def _summary(lines: list[list[str]], have: list[str], reference: str, split: Tok
     return _figure(hits, sum(map(len, lines)), sum(map(len, wanted)))
 
 
-def _shared(one: list[str], other: list[str]) -> int:
-    """Counts the tokens that two lists share, each as often as both have it."""
-    distinct = set(one)
-    shared = distinct.intersection(other)
-    return len(shared) if not shared or len(distinct) == len(one) else _repeated(shared, one, other)
+def _shared(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Counts the items that two lists share, each as often as both have it."""
+    if len(one) * len(other) > _SHORT:
+        return (Counter(one) & Counter(other)).total()
+    return lcs_length(sorted(one), sorted(other))  # of sorted lists the subsequence is the intersection
 
 
 def _shared_pairs(one: list[str], other: list[str]) -> int:
     """Counts the pairs of neighbours that two lists share, each as often as both have it."""
-    distinct = set(pairwise(one))
-    shared = distinct.intersection(pairwise(other))
-    if not shared or len(distinct) == len(one) - 1:
-        return len(shared)
-    return _repeated(shared, pairwise(one), pairwise(other))
-
-
-def _repeated(shared: set[Item], one: Iterable[Item], other: Iterable[Item]) -> int:
-    """Counts shared items of which some occur again; an item that occurs once on one side is shared once."""
-    left = [item for item in one if item in shared]
-    if len(left) == len(shared):
-        return len(shared)
-    right = [item for item in other if item in shared]
-    if len(right) == len(shared):
-        return len(shared)
-    counts = dict.fromkeys(shared, 0)
-    for item in left:
-        counts[item] += 1
-    hits = 0
-    for item in right:
-        if counts[item]:
-            counts[item] -= 1
-            hits += 1
-    return hits
+    left: dict[tuple[str, str], int] = {}
+    for pair in pairwise(one):
+        left[pair] = left.get(pair, 0) + 1
+    shared = 0
+    for pair in pairwise(other):
+        if pair in left and left[pair]:
+            left[pair] -= 1
+            shared += 1
+    return shared
 
 
 def _figure(hits: int, have: int, want: int) -> RougeScore:
@@ -165,17 +152,15 @@ def _figure(hits: int, have: int, want: int) -> RougeScore:
     if not hits:
         return _ZERO
     precision, recall = hits / have, hits / want
-    return RougeScore(precision, recall, 2 * precision * recall / (precision + recall))
+    return _new(RougeScore, (precision, recall, 2 * precision * recall / (precision + recall)))
 
 
-def _textbook_pair(
-    prediction: str, reference: str, split: Callable[[str], list[list[str]]], kinds: Sequence[str]
-) -> dict[str, RougeScore]:
+def _textbook_pair(prediction: str, reference: str, kinds: Sequence[str]) -> dict[str, RougeScore]:
     """Scores one prediction against one reference as the package *rouge* does: sets of words, full stops cut.
 
     That package walks its table with rows and columns in the other roles, hence the order in ``union_lcs``.
     """
-    wanted, had = split(reference), split(prediction)
+    wanted, had = _sentences(reference), _sentences(prediction)
     want, have = list(chain.from_iterable(wanted)), list(chain.from_iterable(had))
     if not want:
         if reference.strip():
@@ -192,11 +177,11 @@ def _textbook_pair(
     return figures
 
 
-def textbook_sentences(text: str) -> list[list[str]]:
+def _sentences(text: str) -> list[list[str]]:
     """Splits a text at full stops into sentences, and these at white space into words.
 
     Example:
-        >>> textbook_sentences("One two. Three,")
+        >>> _sentences("One two. Three,")
         [['One', 'two'], ['Three,']]
     """
     return [words for sentence in text.split(".") if (words := sentence.split())]

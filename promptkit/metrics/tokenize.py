@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 from promptkit.errors import MissingExtraError, SettingError, explain, one_of
 
@@ -21,11 +20,77 @@ __all__ = ["Tokenizer", "get_tokenizer", "rouge_score_tokens", "unicode_tokens"]
 Tokenizer = Callable[[str], list[str]]
 
 _RUNS = re.compile(r"[a-z0-9]+")
-# Lower case for letters and digits, a space for the rest: one pass in C, then split.
-_ASCII = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
-_JOINERS = dict.fromkeys([0x00AD, 0x200C, 0x200D, 0x2060, 0xFEFF, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORDS = rf"[{_UNSPACED}]\p{{M}}*|[^\p{{P}}\p{{S}}\p{{Z}}\p{{C}}{_UNSPACED}]+"
+# Lower case for letters and digits, a space for the rest: one pass over the bytes, then split.
+_ASCII = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 32 for code in range(256))
+# Scripts that are written without spaces, by blocks.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Burmese
+    (0x1780, 0x17FF),  # Khmer
+    (0x19E0, 0x19FF),
+    (0x2E80, 0x2FDF),  # Chinese radicals
+    (0x3005, 0x3007),
+    (0x3021, 0x3029),
+    (0x3040, 0x30FF),  # Japanese
+    (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF),  # Chinese
+    (0x4E00, 0x9FFF),
+    (0xA9E0, 0xA9FF),
+    (0xAA60, 0xAA7F),
+    (0xF900, 0xFAFF),
+    (0x1B000, 0x1B16F),
+    (0x20000, 0x3FFFF),
+)
+# Joiners and variation selectors stand inside words and say nothing.
+_SILENT = frozenset([0x00AD, 0x200C, 0x200D, 0x2060, 0xFEFF, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
+_JAMO = ((0x1100, 0x11FF), (0xA960, 0xA97F), (0xD7B0, 0xD7FF))
+_COMPOSE = "\x00"  # stands for a character that may join with the one before it
+
+
+class _Spacing(dict[int, str]):
+    """Translation table that folds characters and sets tokens apart by spaces, filled by the characters that occur.
+
+    Args:
+        composed: Whether the text is composed already; if not, characters that may compose become ``_COMPOSE``.
+    """
+
+    def __init__(self, *, composed: bool) -> None:
+        super().__init__({code: chr(byte) for code, byte in enumerate(_ASCII[:128])})
+        self._composed = composed
+
+    def __missing__(self, code: int) -> str:
+        """Works out the spelling of one character."""
+        char = chr(code)
+        if code in _SILENT:
+            spelling = ""
+        elif self._composed:
+            spelling = _spaced(char)
+        else:
+            folded = _fold(char)
+            joins = any(unicodedata.category(part)[0] == "M" or _within(ord(part), _JAMO) for part in folded)
+            spelling = _COMPOSE if joins else "".join(map(_spaced, folded))
+        self[code] = spelling
+        return spelling
+
+
+def _within(code: int, blocks: tuple[tuple[int, int], ...]) -> bool:
+    """Tells whether a code point lies in one of the blocks."""
+    return any(low <= code <= high for low, high in blocks)
+
+
+def _fold(text: str) -> str:
+    """Folds compatibility forms and case; NFKC a second time because case folding can undo it."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _spaced(char: str) -> str:
+    """Keeps letters, digits and marks, those of unspaced scripts between spaces; the rest is a space."""
+    if unicodedata.category(char)[0] not in "LNM":
+        return " "
+    return f" {char} " if _within(ord(char), _UNSPACED) else char
+
+
+_FOLDING, _COMPOSED = _Spacing(composed=False), _Spacing(composed=True)
 
 
 def unicode_tokens(text: str) -> list[str]:
@@ -42,12 +107,12 @@ def unicode_tokens(text: str) -> list[str]:
         ['héllo', '世', '界', 'don', 't']
     """
     if text.isascii():
-        return text.translate(_ASCII).split()
-    # Half of a surrogate pair is no character, and RE2 reads UTF-8; NFKC again because case folding can undo it.
-    plain = text.encode("utf-8", "replace").decode("utf-8").translate(_JOINERS)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
-    found: list[str] = _words().findall(folded)
-    return found
+        return text.encode("ascii").translate(_ASCII).decode("ascii").split()
+    spaced = text.translate(_FOLDING)
+    if _COMPOSE in spaced:  # accents and vowel signs of their own: only the whole text can be composed
+        silent = dict.fromkeys(_SILENT)
+        spaced = _fold(text.translate(silent)).translate(_COMPOSED)
+    return spaced.split()
 
 
 def rouge_score_tokens(text: str) -> list[str]:
@@ -63,7 +128,7 @@ def rouge_score_tokens(text: str) -> list[str]:
         >>> rouge_score_tokens("Héllo, world")
         ['h', 'llo', 'world']
     """
-    return text.translate(_ASCII).split() if text.isascii() else _RUNS.findall(text.lower())
+    return unicode_tokens(text) if text.isascii() else _RUNS.findall(text.lower())
 
 
 _NAMED: dict[str, Tokenizer] = {"unicode": unicode_tokens, "rouge-score": rouge_score_tokens}
@@ -101,18 +166,10 @@ def get_tokenizer(name: str | Tokenizer = "unicode", *, stemmer: bool = False) -
 
 
 @lru_cache(maxsize=1)
-def _words() -> Any:
-    """Compiles the pattern of tokens beyond ASCII; most runs never need it."""
-    import re2
-
-    return re2.compile(_WORDS)
-
-
-@lru_cache(maxsize=1)
 def _stemmer() -> Callable[[str], str]:
     """Returns the Porter stemmer that rouge-score uses, with a memory for words seen before."""
     try:
-        from nltk.stem.porter import PorterStemmer
+        from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]
     except ImportError as error:
         must = "installed for stemmer=True"
         raise MissingExtraError(explain("nltk", of="rouge", must=must, got=None, do="pip install nltk")) from error

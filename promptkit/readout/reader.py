@@ -20,9 +20,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptkit.errors import TaskError, explain
 from promptkit.readout.finders import Found, LabelFinder, compile_linear, find_field, fold_label
@@ -88,8 +89,10 @@ class Reader:
         True
     """
 
-    def __init__(self, spec: ReaderSpec) -> None:
+    def __init__(self, spec: ReaderSpec | Mapping[str, object]) -> None:
         """Checks the spec and compiles its patterns."""
+        if not isinstance(spec, ReaderSpec):
+            spec = _as_spec(spec)
         self.spec = spec
         _check(spec)
         self._labels: LabelFinder | None = None
@@ -222,6 +225,19 @@ def _number(text: str, which: Literal["first", "last"]) -> Found | None:
     """Finds a number; a point or comma at the very end may still belong to it, so it closes nothing but a sentence."""
     found = find_number(text, which)
     return None if found is None else Found(found.value, 0, found.rest not in ("", ","))
+
+
+def _as_spec(fields: object) -> ReaderSpec:
+    """Makes a spec from plain values."""
+    try:
+        return ReaderSpec.model_validate(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        which = str(fault["loc"][0]) if fault["loc"] else "spec"
+        must = fault["msg"].removeprefix("Input should be ")
+        if fault["type"] == "extra_forbidden":
+            must = f"left out; the fields are {', '.join(ReaderSpec.model_fields)}"
+        raise TaskError(explain(which, of="ReaderSpec", must=must, got=fault["input"])) from None
 
 
 def _check(spec: ReaderSpec) -> None:

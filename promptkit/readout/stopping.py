@@ -7,6 +7,8 @@ outcome ends the sampling only; it never wins a vote.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +31,20 @@ class StopRule(Protocol):
 
         Returns:
             A number from 1 to ``len(answers)``, the same whatever else has been drawn behind it; or ``None``.
+        """
+        ...
+
+    def fewest_more(self, answers: Sequence[str | None], counted: Sequence[bool] | None = None) -> int:
+        """Returns how many more samples are wanted at least, if all of them agree, before sampling can end.
+
+        Who draws no more than that at a time never draws a sample behind the stop.
+
+        Args:
+            answers: The answers so far, after which sampling goes on.
+            counted: As for ``stops_at``.
+
+        Returns:
+            A number of at least 1.
         """
         ...
 
@@ -96,6 +112,17 @@ class BetaStop:
                     return index + 1
         return None
 
+    def fewest_more(self, answers: Sequence[str | None], counted: Sequence[bool] | None = None) -> int:
+        """Returns how many more votes the leader needs, if it gets all of them (see ``StopRule``).
+
+        Example:
+            >>> BetaStop(0.95).fewest_more([]), BetaStop(0.95).fewest_more(["5", "5", "6"])
+            (4, 4)
+        """
+        votes = Counter(a for i, a in enumerate(answers) if counted is None or counted[i])
+        first, second = [*sorted(votes.values(), reverse=True), 0, 0][:2]
+        return next(more for more in itertools.count(1) if lead_probability(first + more, second) >= self.threshold)
+
 
 @dataclass(frozen=True, slots=True)
 class WindowStop:
@@ -126,6 +153,15 @@ class WindowStop:
             if len(set(answers[start : start + self.size])) == 1:
                 return start + self.size
         return None
+
+    def fewest_more(self, answers: Sequence[str | None], counted: Sequence[bool] | None = None) -> int:
+        """Returns how many samples are missing to the end of the window (see ``StopRule``).
+
+        Example:
+            >>> WindowStop(5).fewest_more([]), WindowStop(5).fewest_more(["5", "6"])
+            (5, 3)
+        """
+        return self.size - len(answers) % self.size
 
 
 def stop_rule(rule: StopRule | str | None) -> StopRule | None:

@@ -57,6 +57,7 @@ class Vote:
         readings: What was read from each sample used; ``None`` for an abstention.
         samples_saved: Samples given but not looked at.
         stopped: Whether the stop rule was satisfied, be it by the last sample given.
+        more_needed: Where it was not: how many more samples it needs at least before it can be; else 0.
     """
 
     answer: str | None
@@ -70,6 +71,7 @@ class Vote:
     readings: tuple[str | None, ...] = ()
     samples_saved: int = 0
     stopped: bool = False
+    more_needed: int = 0
 
 
 def vote(
@@ -124,12 +126,14 @@ def vote(
         if reading is not None
     ]
     fresh = fresh_paths([path[1:] for path in paths], near)  # checks the threshold, whatever the rule
-    used, stops = len(records), None
+    used, stops, more = len(records), None, 0
     resolved = stop_rule(stop)
     if resolved is not None:
         # Under "distinct" a repeated path has no vote, so it adds no certainty about the winner.
         repeated = {path[0] for path, new in zip(paths, fresh, strict=True) if not new and rule == "distinct"}
-        stops = resolved.stops_at(readings, [index not in repeated for index in range(used)])
+        counted = [index not in repeated for index in range(used)]
+        stops = resolved.stops_at(readings, counted)
+        more = 0 if stops else resolved.fewest_more(readings, counted)
         used = stops or used
     paths = [path for path in paths if path[0] < used]
     groups = group_paths([path[1:] for path in paths], near)
@@ -138,7 +142,7 @@ def vote(
         for (index, answer, _), group in zip(paths, groups, strict=True)
     ]
     outcome = _count(ballots, rule, tie, tuple(readings[:used]))
-    return replace(outcome, samples_saved=len(records) - used, stopped=stops is not None)
+    return replace(outcome, samples_saved=len(records) - used, stopped=stops is not None, more_needed=more)
 
 
 class _Ballot(NamedTuple):

@@ -45,9 +45,9 @@ def test_another_model_is_refused_unless_asked_for(folder: Path) -> None:
 
 
 def test_a_changed_byte_is_refused_by_name(folder: Path) -> None:
-    plan = next(folder.rglob("plan.json"))
-    plan.write_text(plan.read_text(encoding="utf-8").replace("Harbor", "Harbour"), encoding="utf-8")
-    with pytest.raises(ArtifactError, match=r"plan\.json"):
+    demos = next(folder.rglob("demos.jsonl"))
+    demos.write_text(demos.read_text(encoding="utf-8").replace("Harbor", "Harbour"), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"demos\.jsonl"):
         pk.load(folder, ScriptedBackend([" Harbor\n\n"]))
 
 

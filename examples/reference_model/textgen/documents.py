@@ -21,7 +21,7 @@ INSTRUCTIONS = {
     "rewriting": ("Rewrite the message.", "Put it in house style."),
     "chinese": ("回答。", "看一看，说一说。"),
 }
-WEIGHTS = {"problems": 0.4, "labels": 0.23, "transforms": 0.14, "facts": 0.06, "rewriting": 0.08, "chinese": 0.06, "prose": 0.03}
+WEIGHTS = {"problems": 0.29, "labels": 0.27, "transforms": 0.24, "facts": 0.06, "rewriting": 0.07, "chinese": 0.05, "prose": 0.02}
 LEARN_QUESTIONS = 0.3  # Share of documents in which the questions are learnt too, not only the answers.
 
 

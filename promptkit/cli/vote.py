@@ -1,0 +1,113 @@
+"""``promptkit vote``: self-consistency on a file of stored samples."""
+
+from __future__ import annotations
+
+import json as text_json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from promptkit.cli.inputs import read_rows
+from promptkit.cli.options import Json, Stop, Traceback
+from promptkit.cli.show import print_json, print_table
+
+if TYPE_CHECKING:
+    import promptkit as pk
+
+__all__ = ["vote"]
+
+
+def vote(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="Rows with samples: a file, or - for standard input.")],
+    rule: Annotated[
+        Literal["majority", "distinct", "weighted"],
+        typer.Option("--rule", help="By samples, by different paths, or by their probability."),
+    ] = "majority",
+    stop: Stop = "none",
+    tie: Annotated[
+        Literal["stable", "first"], typer.Option("--tie", help="By a rule without regard to order, or the first seen.")
+    ] = "stable",
+    near: Annotated[
+        float | None, typer.Option("--near", help="Overlap from which two reasonings are one path. Default: equal only.")
+    ] = None,
+    samples_field: Annotated[
+        str, typer.Option("--samples-field", metavar="COLUMN", help="The column of samples, a list of texts.")
+    ] = "samples",
+    gold_field: Annotated[
+        str, typer.Option("--gold-field", metavar="COLUMN", help="The column of right answers; none by default.")
+    ] = "",
+    task: Annotated[
+        str, typer.Option("--task", metavar="TASK", help="Read answers as this domain does, with reasoning if it has any.")
+    ] = "",
+    reader: Annotated[
+        str, typer.Option("--reader", metavar="JSON", help="How answers are read, such as '{\"kind\": \"number\"}'.")
+    ] = "",
+    json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Let stored samples vote, and print accuracy and samples used.
+
+    A row is a JSON object with a list of samples, one row a question. No model is loaded. Without --task or --reader
+    each whole sample is the answer.
+
+        promptkit vote samples.jsonl --task apples --rule distinct --stop beta --gold-field target
+    """
+    import promptkit as pk
+
+    if task and reader:
+        raise typer.BadParameter("give either this or --task", param_hint="--reader")
+    known = pk.load_task(task) if task else None
+    how = known.reader("reasoned" if "reasoned" in known.templates else "direct") if known else _reader(reader)
+    summary = pk.vote_rows(
+        read_rows(source), reader=how, samples=samples_field, gold=gold_field or None, rule=rule, stop=stop, tie=tie, near=near
+    )
+    figures = {
+        "questions": len(summary.votes),
+        "accuracy": summary.accuracy,
+        "samples_used": summary.samples_used,
+        "samples_saved": summary.samples_saved,
+        "unreadable": summary.unreadable,
+        "unanswered": summary.unanswered,
+        "ties": summary.ties,
+    }
+    if json:
+        print_json({**figures, "rows": [_record(one) for one in summary.votes]})
+        return
+    shown = {**figures, "unreadable": f"{summary.unreadable:.1%}", "accuracy": _accuracy(summary.scores)}
+    shown |= {"samples_used": f"{summary.samples_used:.2f}", "samples_saved": f"{summary.samples_saved:.2f}"}
+    columns = [name.replace("_", " ") for name in shown]
+    print_table(columns, [[str(value) for value in shown.values()]], numbers=columns)
+
+
+def _reader(text: str) -> pk.Reader | None:
+    import promptkit as pk
+
+    if not text:
+        return None
+    try:
+        return pk.Reader(text_json.loads(text))
+    except ValueError as error:
+        if isinstance(error, pk.TaskError):
+            raise
+        raise typer.BadParameter(f"must be a JSON object, got {text!r}: {error}", param_hint="--reader") from None
+
+
+def _accuracy(scores: tuple[float, ...]) -> str:
+    from promptkit.statistics import bootstrap_mean
+
+    if not scores:
+        return "-"
+    interval = bootstrap_mean(scores)
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _record(outcome: pk.Vote) -> dict[str, object]:
+    return {
+        "answer": outcome.answer,
+        "votes": dict(outcome.votes),
+        "agreement": outcome.agreement,
+        "distinct_paths": outcome.distinct_paths,
+        "tie": outcome.tie,
+        "samples_used": outcome.samples_used,
+        "abstained": outcome.abstained,
+    }
