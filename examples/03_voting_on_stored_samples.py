@@ -16,7 +16,9 @@ reader = pk.load_task("apples").reader("reasoned")
 
 for rule in ("majority", "distinct"):
     outcome = pk.vote(samples, reader=reader, rule=rule)
-    print(f"{rule:<9} answer {outcome.answer}  votes {dict(outcome.votes)}  agreement {outcome.agreement:.0%}  tie {outcome.tie}")
+    print(
+        f"{rule:<9} answer {outcome.answer}  votes {dict(outcome.votes)}  agreement {outcome.agreement:.0%}  tie {outcome.tie}"
+    )
 
 agreeing = ["2 + 3 = 5. The answer is 5."] * 20
 outcome = pk.vote(agreeing, reader=reader, stop=pk.BetaStop(0.95))

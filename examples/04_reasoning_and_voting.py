@@ -24,5 +24,7 @@ for name, adapter in arms.items():
 
 shown = predictor.predict([data.test[2].query])[0]
 print("\nQuestion:", data.test[2].query.fields["question"])
-print(f"Answer {shown.answer}, agreement {shown.agreement:.0%}, {shown.samples_used} samples, votes {dict(shown.votes)}")
+print(
+    f"Answer {shown.answer}, agreement {shown.agreement:.0%}, {shown.samples_used} samples, votes {dict(shown.votes)}"
+)
 print("One of the reasonings:", shown.reasonings[0] if shown.reasonings else "-")

@@ -90,7 +90,8 @@ class Report:
 
     def __str__(self) -> str:
         """Returns the report as a small table."""
-        head = f"{self.task}: {self.items} examples, {self.answered} answered, {self.unanswered} without answer, {self.failed} failed"
+        counts = f"{self.answered} answered, {self.unanswered} without answer, {self.failed} failed"
+        head = f"{self.task}: {self.items} examples, {counts}"
         width = max(len(name) for name in self.metrics)
         percent = f"{self.confidence * 100:g} %"
         lines = [
@@ -99,8 +100,8 @@ class Report:
         ]
         usage = self.cost.usage
         cost = (
-            f"  cost: {self.cost.prompt_tokens_per_item:.0f} prompt + {self.cost.generated_tokens_per_item:.1f} generated "
-            f"tokens per item, {usage.seconds:.1f} s in all, {self.cost.seconds_median * 1000:.0f} ms per item"
+            f"  cost: {self.cost.prompt_tokens_per_item:.0f} prompt + {self.cost.generated_tokens_per_item:.1f} "
+            f"generated tokens and {self.cost.seconds_median * 1000:.0f} ms per item, {usage.seconds:.1f} s in all"
         )
         return "\n".join([head, *lines, cost])
 
@@ -171,7 +172,9 @@ def evaluate(
     answered = sum(prediction.answer is not None for prediction in predictions)
     return Report(
         task=predictor.task.name,
-        metrics={n: bootstrap_mean(s, confidence=confidence, resamples=resamples, seed=seed) for n, s in scores.items()},
+        metrics={
+            n: bootstrap_mean(s, confidence=confidence, resamples=resamples, seed=seed) for n, s in scores.items()
+        },
         scores=scores,
         rows=tuple(_row(e, p, scores, i) for i, (e, p) in enumerate(zip(examples, predictions, strict=True))),
         cost=Cost.of([prediction.usage for prediction in predictions]),

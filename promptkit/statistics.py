@@ -38,7 +38,8 @@ def bootstrap_mean(
 ) -> Interval:
     """Returns the mean of scores with a percentile bootstrap interval (Efron 1979).
 
-    Resamples draw n items with replacement; the interval runs between the (1 - confidence) / 2 quantiles of their means.
+    Resamples draw n items with replacement; the interval runs between the outer (1 - confidence) / 2 quantiles of their
+    means.
     Scores that take few different values (0 and 1, say) are drawn as counts, which is the same distribution and much
     faster. The generator is seeded and private; the global one is not touched.
 

@@ -61,7 +61,9 @@ def _without_cost(prediction: Prediction) -> Prediction:
 def one_prediction_per_query(case: Case) -> None:
     """As many predictions as queries, in their order; no query, no prediction."""
     predictor = case.fit()
-    assert [p.id for p in case.answers(predictor)] == [q.id for q in case.queries], "predictions are not in the order of the queries"
+    assert [p.id for p in case.answers(predictor)] == [q.id for q in case.queries], (
+        "predictions are not in the order of the queries"
+    )
     assert predictor.predict([]) == [], "no queries must give no predictions"
 
 

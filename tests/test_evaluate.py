@@ -25,7 +25,12 @@ def predictor(context_window: int = 4096) -> PlanPredictor:
     return FewShot(TASK, shots=0).fit([], ScriptedBackend(answer, context_window=context_window))
 
 
-ITEMS = [example("to Harbor", "Harbor"), example("to Anchor", "Harbor"), example("to nobody", "Harbor"), example("for Quarry", "Quarry")]
+ITEMS = [
+    example("to Harbor", "Harbor"),
+    example("to Anchor", "Harbor"),
+    example("to nobody", "Harbor"),
+    example("for Quarry", "Quarry"),
+]
 
 
 def test_means_rows_and_counts() -> None:

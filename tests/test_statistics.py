@@ -22,7 +22,9 @@ def test_it_agrees_with_scipy(scores: list[float]) -> None:
     from scipy.stats import bootstrap
 
     interval = bootstrap_mean(scores, resamples=20_000)
-    oracle = bootstrap((scores,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(0)).confidence_interval
+    oracle = bootstrap(
+        (scores,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(0)
+    ).confidence_interval
     assert interval.low == pytest.approx(oracle.low, abs=0.006)
     assert interval.high == pytest.approx(oracle.high, abs=0.006)
 

@@ -16,4 +16,8 @@ def rows(rng: random.Random) -> Iterator[dict[str, object]]:
     """Yields problems for ever; the rationale goes along one of three routes."""
     while True:
         problem = draw_problem(rng, rng.choice(STEPS), HIGH, training=False)
-        yield {"question": problem.question, "target": str(problem.answer), "rationale": reason(rng, problem, rng.choice(ROUTES))}
+        yield {
+            "question": problem.question,
+            "target": str(problem.answer),
+            "rationale": reason(rng, problem, rng.choice(ROUTES)),
+        }

@@ -7,8 +7,28 @@ from collections.abc import Iterator
 
 ACTIONS = {"move": "M", "fetch": "F", "return": "R", "count": "C"}
 UNITS = {"boxes": "bx", "bags": "bg", "crates": "k7", "jars": "jr", "pallets": "pt"}
-GOODS = {"lemons": "L1", "apples": "A4", "stones": "S9", "books": "B2", "lamps": "Q5", "ropes": "R3", "nails": "N8", "flowers": "W6", "cups": "U7", "coats": "T0"}
-PLACES = {"Oslo": "os", "Lima": "xm", "Rome": "qr", "Cairo": "ca", "Paris": "zp", "Tokyo": "tk", "Delhi": "hd", "Vienna": "vw"}
+GOODS = {
+    "lemons": "L1",
+    "apples": "A4",
+    "stones": "S9",
+    "books": "B2",
+    "lamps": "Q5",
+    "ropes": "R3",
+    "nails": "N8",
+    "flowers": "W6",
+    "cups": "U7",
+    "coats": "T0",
+}
+PLACES = {
+    "Oslo": "os",
+    "Lima": "xm",
+    "Rome": "qr",
+    "Cairo": "ca",
+    "Paris": "zp",
+    "Tokyo": "tk",
+    "Delhi": "hd",
+    "Vienna": "vw",
+}
 DAYS = {"Monday": "1", "Tuesday": "2", "Wednesday": "3", "Thursday": "4", "Friday": "5", "Saturday": "6", "Sunday": "7"}
 
 

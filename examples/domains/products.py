@@ -8,7 +8,9 @@ from collections.abc import Iterator
 NAMES = "Quillmark Osmery Brindle Tarrowby Fennimore Halden Kestrel Marlowe Pennywhistle Sablecote Thornbury Wexcombe".split()
 KINDS = "Account Fund Card Loan Plan Deposit Bond Policy".split()
 PEOPLE = "Tom Ann Mia Leo Eva Max Lucy Paul Rosa Carl Nina Erik Omar Sara Ivan Vera Hugo Olga Noah Maya".split()
-COUNTRIES = "France Spain Italy Brazil Japan China India Egypt Kenya Canada Mexico Peru Chile Norway Sweden Poland".split()
+COUNTRIES = (
+    "France Spain Italy Brazil Japan China India Egypt Kenya Canada Mexico Peru Chile Norway Sweden Poland".split()
+)
 ASK = {
     "fee": ("What is the fee of {p}?", "How much does {p} cost?"),
     "term": ("How long does {p} run?", "What is the term of {p}?"),
@@ -36,7 +38,10 @@ def rows(rng: random.Random) -> Iterator[dict[str, object]]:
     while True:
         names = [f"{name} {rng.choice(KINDS)}" for name in rng.sample(NAMES, 2)]
         sheets = [_facts(rng) for _ in names]
-        facts = "\n".join(f"{name}: " + ", ".join(f"{k} {v}" for k, v in sheet.items()) for name, sheet in zip(names, sheets, strict=True))
+        facts = "\n".join(
+            f"{name}: " + ", ".join(f"{k} {v}" for k, v in sheet.items())
+            for name, sheet in zip(names, sheets, strict=True)
+        )
         place = rng.randrange(2)
         key = rng.choice(list(sheets[place]))
         yield {"facts": facts, "question": rng.choice(ASK[key]).format(p=names[place]), "target": sheets[place][key]}

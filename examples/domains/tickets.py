@@ -12,7 +12,14 @@ TEAMS = {
     "Harbor": "delivery", "Quarry": "refund", "Lantern": "password", "Meadow": "damage", "Compass": "hours", "Anchor": "career",
 }  # fmt: skip
 OPENINGS = ("", "", "customer {k}: ", "ticket {k}: ", "case {k}, ", "from {n} ({k}): ")
-CLOSINGS = ("", " my number is {k}", " (client {k})", ", reference {k}", " as in my mail of {d} May", " after {d} days of waiting")
+CLOSINGS = (
+    "",
+    " my number is {k}",
+    " (client {k})",
+    ", reference {k}",
+    " as in my mail of {d} May",
+    " after {d} days of waiting",
+)
 NAMES = "Tom Ann Ben Mia Leo Eva Max Zoe Sam Ida Mark Lucy Paul Rosa Carl Nina Omar Sara Hugo Olga".split()
 
 

@@ -52,7 +52,9 @@ def prompt(layout: Layout, demos: Sequence[Item], question: str) -> Prompt:
     return Prompt(text=solved + layout.head + question + layout.tail)
 
 
-def complete(backend: LocalBackend, prompts: Sequence[Prompt], tokens: int, samples: int = 1, temperature: float = 0.0) -> list[list[tuple[str, str]]]:
+def complete(
+    backend: LocalBackend, prompts: Sequence[Prompt], tokens: int, samples: int = 1, temperature: float = 0.0
+) -> list[list[tuple[str, str]]]:
     """Returns (text, finish) of every sample of every prompt."""
     sampling = Sampling(tokens, temperature, stop=("\n\n",))
     requests = [Request(p, sampling, 0, tuple(range(samples))) for p in prompts]
@@ -87,15 +89,21 @@ def problems(backend: LocalBackend, items: int, samples: int) -> Iterator[Row]:
     demos = [[direct(draw_problem(rng, 1, apples.HIGH, training=False)) for _ in range(4)] for _ in range(items)]
     zero = complete(backend, [prompt(QUESTION, [], p.question) for p in easy], 24)
     four = complete(backend, [prompt(QUESTION, d, p.question) for d, p in zip(demos, easy, strict=True)], 24)
-    yield row("wanted form, no shots", [float(NUMBER.read(s[0][0]) is not None) for s in zero], "<= 0.25", lambda m: m <= 0.25)
-    yield row("wanted form, 4 shots", [float(NUMBER.read(s[0][0]) is not None) for s in four], ">= 0.95", lambda m: m >= 0.95)
+    yield row(
+        "wanted form, no shots", [float(NUMBER.read(s[0][0]) is not None) for s in zero], "<= 0.25", lambda m: m <= 0.25
+    )
+    yield row(
+        "wanted form, 4 shots", [float(NUMBER.read(s[0][0]) is not None) for s in four], ">= 0.95", lambda m: m >= 0.95
+    )
     right = [float(NUMBER.read(s[0][0]) == str(p.answer)) for s, p in zip(four, easy, strict=True)]
     yield row("one step, 4 direct shots", right, ">= 0.97", lambda m: m >= 0.97)
 
     hard = [draw_hard(rng) for _ in range(items)]
     shown = [[draw_hard(rng) for _ in range(4)] for _ in hard]
     answers = [str(p.answer) for p in hard]
-    plain = complete(backend, [prompt(QUESTION, [direct(d) for d in ds], p.question) for ds, p in zip(shown, hard, strict=True)], 24)
+    plain = complete(
+        backend, [prompt(QUESTION, [direct(d) for d in ds], p.question) for ds, p in zip(shown, hard, strict=True)], 24
+    )
     yield row("several steps, 4 direct shots", hits(plain, answers), "<= 0.40", lambda m: m <= 0.40)
     prompts = [prompt(REASONED, [reasoned(rng, d) for d in ds], p.question) for ds, p in zip(shown, hard, strict=True)]
     greedy = hits(complete(backend, prompts, 160), answers)
@@ -105,8 +113,12 @@ def problems(backend: LocalBackend, items: int, samples: int) -> Iterator[Row]:
     voted = [float(vote([t for t, _ in s], reader=NUMBER).answer == a) for s, a in zip(sampled, answers, strict=True)]
     yield row("the same, one sample at temperature 1", single, "", lambda m: True)
     yield row(f"the same, majority of {samples}", voted, "", lambda m: True)
-    yield row("majority minus greedy", [v - g for v, g in zip(voted, greedy, strict=True)], ">= 0.04", lambda m: m >= 0.04)
-    yield row("majority minus one sample", [v - s for v, s in zip(voted, single, strict=True)], ">= 0.12", lambda m: m >= 0.12)
+    yield row(
+        "majority minus greedy", [v - g for v, g in zip(voted, greedy, strict=True)], ">= 0.04", lambda m: m >= 0.04
+    )
+    yield row(
+        "majority minus one sample", [v - s for v, s in zip(voted, single, strict=True)], ">= 0.12", lambda m: m >= 0.12
+    )
 
 
 def hits(samples: Sequence[Sequence[tuple[str, str]]], answers: Sequence[str]) -> list[float]:
@@ -122,7 +134,11 @@ def labels(backend: LocalBackend, items: int) -> Iterator[Row]:
         for _ in range(items):
             source, classes = draw_classes(rng, most=4)
             classes = classes[:4]
-            names = [w.capitalize() for w in rng.sample(sorted(RESERVED), len(classes))] if fresh else draw_label_names(rng, classes)
+            names = (
+                [w.capitalize() for w in rng.sample(sorted(RESERVED), len(classes))]
+                if fresh
+                else draw_label_names(rng, classes)
+            )
             order = [i % len(classes) for i in range(8)]
             rng.shuffle(order)
             demos = [Item(draw_text(rng, source, classes[i], training=False), names[i]) for i in order]
@@ -134,7 +150,9 @@ def labels(backend: LocalBackend, items: int) -> Iterator[Row]:
 
 def exact(backend: LocalBackend, prompts: Sequence[Prompt], answers: Sequence[str], tokens: int) -> list[float]:
     """Scores greedy completions that must equal the answer."""
-    return [float(s[0][0].strip() == a.strip()) for s, a in zip(complete(backend, prompts, tokens), answers, strict=True)]
+    return [
+        float(s[0][0].strip() == a.strip()) for s, a in zip(complete(backend, prompts, tokens), answers, strict=True)
+    ]
 
 
 def copy_operation(rng: random.Random) -> Callable[[random.Random], Item]:
@@ -149,7 +167,12 @@ def copy_operation(rng: random.Random) -> Callable[[random.Random], Item]:
 def transforms(backend: LocalBackend, items: int) -> Iterator[Row]:
     """Copy, extract, wrap and look up from 4 shots."""
     means: list[float] = []
-    for name, draw in (("copy", copy_operation), ("extract", extract_operation), ("wrap", wrap_operation), ("look-up", lookup_operation)):
+    for name, draw in (
+        ("copy", copy_operation),
+        ("extract", extract_operation),
+        ("wrap", wrap_operation),
+        ("look-up", lookup_operation),
+    ):
         rng = random.Random(13)
         prompts, answers = [], []
         for _ in range(items):
@@ -166,7 +189,9 @@ def transforms(backend: LocalBackend, items: int) -> Iterator[Row]:
 def row(ability: str, scores: Sequence[float], bar: str, test: Callable[[float], bool]) -> Row:
     """Makes a row of per-item scores and prints it."""
     interval = bootstrap_mean(scores)
-    out = Row(ability, round(interval.mean, 4), round(interval.low, 4), round(interval.high, 4), bar, test(interval.mean))
+    out = Row(
+        ability, round(interval.mean, 4), round(interval.low, 4), round(interval.high, 4), bar, test(interval.mean)
+    )
     verdict = "" if not bar else "holds" if out.holds else "MISSED"
     print(f"{ability:<44} {out.mean:7.3f}  [{out.low:.3f}, {out.high:.3f}]  {bar:<8} {verdict}", flush=True)
     return out
@@ -181,7 +206,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     backend = LocalBackend(args.model)
-    rows = [*problems(backend, args.items, args.samples), *labels(backend, args.items), *transforms(backend, args.items)]
+    rows = [
+        *problems(backend, args.items, args.samples),
+        *labels(backend, args.items),
+        *transforms(backend, args.items),
+    ]
     if args.json:
         args.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n", encoding="utf-8")
     sys.exit(0 if all(r.holds for r in rows) else 1)

@@ -200,14 +200,10 @@ class Llama(nn.Module):
             strict=True,
         )
         for attn, mlp, norms in layers:
-            x = self._block(
-                x, attn, mlp, norms, cos, sin, config.num_attention_heads, config.rms_norm_eps
-            )
+            x = self._block(x, attn, mlp, norms, cos, sin, config.num_attention_heads, config.rms_norm_eps)
         return x, embed
 
-    def loss(
-        self, tokens: Tensor, targets: Tensor, weights: Tensor, z: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
+    def loss(self, tokens: Tensor, targets: Tensor, weights: Tensor, z: float = 0.0) -> tuple[Tensor, Tensor]:
         """Summed weighted loss; see `head_loss`."""
         x, embed = self.trunk(tokens)
         eps = self.config.rms_norm_eps

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from model import Llama
+from torch import Tensor
 
 
 def to_transformers(model: Llama) -> dict[str, Tensor]:

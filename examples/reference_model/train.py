@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from model import Llama, ModelConfig
 from model_io import export, read_special_tokens
 from muon import Muon

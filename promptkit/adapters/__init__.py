@@ -8,4 +8,14 @@ from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.saving import load
 from promptkit.adapters.settings import adapter_from_settings, adapter_settings
 
-__all__ = ["Adapter", "ChainOfThought", "FewShot", "Plan", "PlanPredictor", "Predictor", "adapter_from_settings", "adapter_settings", "load"]
+__all__ = [
+    "Adapter",
+    "ChainOfThought",
+    "FewShot",
+    "Plan",
+    "PlanPredictor",
+    "Predictor",
+    "adapter_from_settings",
+    "adapter_settings",
+    "load",
+]

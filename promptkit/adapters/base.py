@@ -66,7 +66,9 @@ def as_queries(task: Task, queries: Queries) -> list[Query]:
         'query-1'
     """
     if isinstance(queries, (str, Mapping, Query)):
-        raise DataError(explain("queries", of="predict", must="a list of queries", got=queries, do="put it into a list"))
+        raise DataError(
+            explain("queries", of="predict", must="a list of queries", got=queries, do="put it into a list")
+        )
     out: list[Query] = []
     bad: list[str] = []
     for number, item in enumerate(queries, 1):
@@ -78,7 +80,9 @@ def as_queries(task: Task, queries: Queries) -> list[Query]:
             out.append(Query({field: fields[field] for field in task.fields}, name or f"query-{number}"))
     if bad:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise DataError(f"{len(bad)} of {len(queries)} queries do not fit task {task.name!r}: " + "; ".join(bad[:5]) + more)
+        raise DataError(
+            f"{len(bad)} of {len(queries)} queries do not fit task {task.name!r}: " + "; ".join(bad[:5]) + more
+        )
     return out
 
 
@@ -90,7 +94,9 @@ def _fault(task: Task, fields: object) -> str | None:
     missing = [field for field in task.fields if field not in fields]
     unknown = [str(field) for field in fields if field not in task.fields]
     if missing or unknown:
-        return "; ".join([f"lacks field {name!r}" for name in missing] + [f"has unknown field {name!r}" for name in unknown])
+        return "; ".join(
+            [f"lacks field {name!r}" for name in missing] + [f"has unknown field {name!r}" for name in unknown]
+        )
     for field in task.fields:
         value = fields[field]
         if not isinstance(value, str):

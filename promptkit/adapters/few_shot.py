@@ -100,7 +100,9 @@ class FewShot:
         if self.shots == 0:
             return PlanPredictor(plan, self.task, backend)
         if self.select == "searched":
-            return search_demonstrations(plan, self.task, backend, pool, dev, trials=self.trials, items=self.search_items)
+            return search_demonstrations(
+                plan, self.task, backend, pool, dev, trials=self.trials, items=self.search_items
+            )
         if self.select in ("nearest", "diverse"):
             plan = plan.model_copy(update={"per_query": self.select, "demos": tuple(pool)})
         else:
@@ -138,7 +140,7 @@ def usable_examples(task: Task, examples: Sequence[Example], ask: Ask, shots: in
         raise DataError(
             explain(
                 "rationales", of=f"task {task.name!r}", must=f"there for at least {shots} training examples",
-                got=len(with_reasons), do="add rationales, let ChainOfThought(bootstrap=True) write them, or ask directly",
+                got=len(with_reasons), do="add rationales, bootstrap them with ChainOfThought, or ask directly",
             )
         )  # fmt: skip
     return with_reasons
@@ -180,5 +182,3 @@ def choose_instruction(task: Task, instruction: int | str | None) -> str | None:
         must = f"one of 0 to {len(task.instructions) - 1}, a text or None"
         raise SettingError(explain("instruction", of=f"task {task.name!r}", must=must, got=instruction))
     return task.instructions[instruction]
-
-

@@ -130,7 +130,7 @@ class PlanPredictor:
         raise ContextLengthError(
             f"query {query.id!r}: the question alone takes {length} tokens and its answer up to "
             f"{self.plan.max_new_tokens}, but {self.backend.name} has a context window of "
-            f"{self.backend.context_window}; shorten the question, lower max_new_tokens or use a model with a larger window"
+            f"{self.backend.context_window}; shorten the question, lower max_new_tokens or use a model with more room"
         )
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -32,7 +32,7 @@ def save_predictor(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> 
     Raises:
         ArtifactError: The folder cannot be written.
     """
-    files = {
+    files: dict[str, bytes | str] = {
         "task.json": predictor.task.model_dump_json(indent=1),
         "plan.json": predictor.plan.model_dump_json(indent=1, exclude={"demos"}),
         # A line each, because a pool from which demonstrations are chosen per query may be large.

@@ -64,7 +64,9 @@ def search_demonstrations(
         candidate = plan.model_copy(update=update)
         score, usage = mean_score(PlanPredictor(candidate, task, backend), judged)
         spent += usage
-        notes.append({"trial": trial, "instruction": candidate.instruction, "demos": [d.id for d in demos], "score": score})
+        notes.append(
+            {"trial": trial, "instruction": candidate.instruction, "demos": [d.id for d in demos], "score": score}
+        )
         if best is None or score > best[0]:
             best = (score, candidate)
     assert best is not None

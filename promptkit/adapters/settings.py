@@ -42,7 +42,7 @@ def settings(cls: type[T]) -> type[T]:
     record: Any = pydantic_dataclass(frozen=True, config=config)(cls)
     build = record.__init__
 
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         known = [field.name for field in dataclasses.fields(record)]
         for name in kwargs:
             if name not in known:
@@ -58,7 +58,7 @@ def settings(cls: type[T]) -> type[T]:
 
 
 def _as_setting_error(error: ValidationError, known: Sequence[str], of: str) -> SettingError:
-    """Turns pydantic's list of faults into one error about the first bad setting; our own checks speak for themselves."""
+    """Turns pydantic's list of faults into one error about the first bad setting; our own speak for themselves."""
     faults = error.errors()
     for fault in faults:
         own = fault.get("ctx", {}).get("error")

@@ -10,7 +10,8 @@ are written from sentence frames, where 13-grams find nothing or everything:
 * Numbers and target must agree. "Joe has 3 oranges and got 1 more" and "Joe has 4 oranges and got 1 more" are two
   items of one task, not a leak.
 * What differs must be new: runs of three words that one text has and the other lacks must, at least half of them,
-  stand in no other item. Where names or nouns of a frame are exchanged, the new runs stand in other items too.
+  stand in no other item, or have a word that the other split lacks. Where names or nouns of a frame are exchanged,
+  the new runs stand in other items too.
 * One text may also stand in the other as a whole, with more before or after it and whatever numbers. This is a copy
   too, unless what was added stands in other items of both splits (a greeting, a closing line).
 * The copy must stand out: if more than ``MAX_KIN`` items of the pool are about as alike as the best one, they are
@@ -141,10 +142,20 @@ class Corpus:
         """In how many items of each split each run of three words stands."""
         return {name: Counter(t for item in items for t in item.triples) for name, items in self.splits.items()}
 
-    def is_edit(self, one: Item, two: Item) -> bool:
-        """Whether two texts differ in a way in which no other items differ."""
-        for private in (one.triples - two.triples, two.triples - one.triples):
-            if private and sum(self.triples[triple] < 2 for triple in private) >= EDITED * len(private):
+    @cached_property
+    def words_by_split(self) -> dict[str, Counter[str]]:
+        """In how many items of each split each word stands."""
+        return {name: Counter(w for item in items for w in item.grams) for name, items in self.splits.items()}
+
+    def is_edit(self, row: Item, twin: Item, splits: tuple[str, str]) -> bool:
+        """Whether two texts differ in a way in which no other items of their splits differ."""
+        row_words, twin_words = (self.words_by_split[name] for name in splits)
+        for private, elsewhere in ((row.triples - twin.triples, twin_words), (twin.triples - row.triples, row_words)):
+            new = sum(
+                self.triples[triple] < 2 or any(word and word not in elsewhere for word in triple)
+                for triple in private
+            )
+            if private and new >= EDITED * len(private):
                 return True
         return False
 
@@ -212,7 +223,7 @@ class NearIndex:
                 continue
             if like < NEAR:
                 return None
-            if self.corpus.is_edit(item, self.pool[-place]):
+            if self.corpus.is_edit(item, self.pool[-place], self.names):
                 kin = sum(other >= KIN * like for other, _ in likeness[rank + 1 : rank + MAX_KIN + 2])
                 return (like, -place) if kin <= MAX_KIN else None
         return None

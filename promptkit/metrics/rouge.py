@@ -1,8 +1,8 @@
 """ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum (Lin 2004), with the numbers of rouge-score at a fraction of its cost.
 
-Overlaps are counted with sets and dictionaries instead of loops over counters, the longest common subsequence comes
-from rapidfuzz, and the union of subsequences that ROUGE-Lsum needs is traced on machine words: one integer per
-column of the table instead of a list of lists. Every figure is bit for bit that of rouge-score 0.1.2, ties of the
+The tokens of a pair of texts become characters of two strings, on which overlaps are counted by string methods and the
+longest common subsequence by rapidfuzz; the union of subsequences that ROUGE-Lsum needs is traced on integers, one
+per column of the table, instead of a list of lists (see ``overlap``). Every figure is bit for bit that of rouge-score 0.1.2, ties of the
 trace included; see ``benchmarks/rouge_speed.py``.
 
 Where the variants differ: ``rouge-score`` lower-cases, keeps letters and digits, and counts every occurrence;
@@ -12,20 +12,18 @@ full stops, and each different n-gram counted once. Neither is wrong; they must 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from promptkit.errors import MetricError, SettingError, explain, one_of
-from promptkit.metrics.lcs import lcs_length, union_lcs
+from promptkit.metrics.overlap import lcs_length, shared_items, shared_pairs, spell, union_lcs
 from promptkit.metrics.tokenize import Tokenizer, get_tokenizer
 
 __all__ = ["ROUGE_KINDS", "RougeScore", "rouge"]
 
 ROUGE_KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 Variant = Literal["rouge-score", "textbook"]
-_SHORT = 10_000  # tokens of one text times tokens of the other, up to which sorting beats counting
 _KNOWN = frozenset(ROUGE_KINDS)
 _VARIANTS = ("rouge-score", "textbook")
 
@@ -100,51 +98,34 @@ def rouge(
 
 def _pair(prediction: str, reference: str, split: Tokenizer, kinds: Sequence[str]) -> dict[str, RougeScore]:
     """Scores one prediction against one reference as rouge-score does."""
-    want = split(reference)
-    if not want:
+    wanted = split(reference)
+    if not wanted:
         if reference.strip():
             raise MetricError(_unseen(reference))
         return dict.fromkeys(kinds, _ZERO)
-    have = split(prediction)
+    had = split(prediction)
+    have, want = spell(had, wanted)
     figures: dict[str, RougeScore] = {}
     for kind in kinds:
         if kind == "rouge1":
-            figures[kind] = _figure(_shared(have, want), len(have), len(want))
+            figures[kind] = _figure(shared_items(have, want), len(have), len(want))
         elif kind == "rouge2":
-            figures[kind] = _figure(_shared_pairs(have, want), len(have) - 1, len(want) - 1)
+            figures[kind] = _figure(shared_pairs(have, want), len(have) - 1, len(want) - 1)
         elif kind == "rougeL" or ("\n" not in prediction and "\n" not in reference):
             # Of one sentence each the union of subsequences is the subsequence.
             figures[kind] = figures.get("rougeL") or _figure(lcs_length(have, want), len(have), len(want))
         else:
-            figures[kind] = _summary([split(line) for line in prediction.split("\n")], have, reference, split)
+            figures[kind] = _summary(prediction, reference, split)
     return figures
 
 
-def _summary(lines: list[list[str]], have: list[str], reference: str, split: Tokenizer) -> RougeScore:
+def _summary(prediction: str, reference: str, split: Tokenizer) -> RougeScore:
     """Computes ROUGE-Lsum of texts of several lines, in which no token counts more often than both texts have it."""
+    had = [split(line) for line in prediction.split("\n")]
     wanted = [split(line) for line in reference.split("\n")]
-    hits = _shared(union_lcs(wanted, lines), have)
-    return _figure(hits, sum(map(len, lines)), sum(map(len, wanted)))
-
-
-def _shared(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """Counts the items that two lists share, each as often as both have it."""
-    if len(one) * len(other) > _SHORT:
-        return (Counter(one) & Counter(other)).total()
-    return lcs_length(sorted(one), sorted(other))  # of sorted lists the subsequence is the intersection
-
-
-def _shared_pairs(one: list[str], other: list[str]) -> int:
-    """Counts the pairs of neighbours that two lists share, each as often as both have it."""
-    left: dict[tuple[str, str], int] = {}
-    for pair in pairwise(one):
-        left[pair] = left.get(pair, 0) + 1
-    shared = 0
-    for pair in pairwise(other):
-        if pair in left and left[pair]:
-            left[pair] -= 1
-            shared += 1
-    return shared
+    covered = union_lcs(wanted, had)
+    have = list(chain.from_iterable(had))
+    return _figure(shared_items(*spell(have, covered)), len(have), sum(map(len, wanted)))
 
 
 def _figure(hits: int, have: int, want: int) -> RougeScore:

@@ -49,7 +49,9 @@ def test_variants_keep_the_contract(variant: dict[str, Any]) -> None:
 class Broken:
     """A predictor that changes what another one says."""
 
-    def __init__(self, inner: PlanPredictor, change: Callable[[list[Prediction], Sequence[Any], int], list[Prediction]]) -> None:
+    def __init__(
+        self, inner: PlanPredictor, change: Callable[[list[Prediction], Sequence[Any], int], list[Prediction]]
+    ) -> None:
         self.inner, self.change, self.task = inner, change, inner.task
 
     def predict(self, queries: Sequence[Any], *, seed: int = 0, **rest: Any) -> list[Prediction]:
@@ -95,7 +97,9 @@ register("breaking", Breaking)
 
 @pytest.mark.parametrize("fault", [*FAULTS, "fitting_changes_nothing"])
 def test_each_check_catches_its_fault(fault: str) -> None:
-    case = Case(Breaking(load_task("tickets"), fault=fault), examples(), backend(), [], [e.query for e in examples()[-4:]])
+    case = Case(
+        Breaking(load_task("tickets"), fault=fault), examples(), backend(), [], [e.query for e in examples()[-4:]]
+    )
     with pytest.raises(AssertionError):
         CONTRACT[fault](case)
 

@@ -150,5 +150,3 @@ def test_settings_round_trip_and_unknown_ones_are_refused() -> None:
 def test_an_adapter_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         FewShot(TASK).shots = 9  # type: ignore[misc]
-
-

@@ -89,7 +89,9 @@ def test_costs_add_up_and_are_shared() -> None:
 
 def test_progress_is_told() -> None:
     seen: list[tuple[int, int]] = []
-    fitted(ScriptedBackend([" Harbor\n\n"])).predict([{"message": str(i)} for i in range(3)], progress=lambda a, b: seen.append((a, b)))
+    fitted(ScriptedBackend([" Harbor\n\n"])).predict(
+        [{"message": str(i)} for i in range(3)], progress=lambda a, b: seen.append((a, b))
+    )
     assert seen[-1] == (3, 3)
 
 

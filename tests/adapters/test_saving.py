@@ -46,7 +46,7 @@ def test_another_model_is_refused_unless_asked_for(folder: Path) -> None:
 
 def test_a_changed_byte_is_refused_by_name(folder: Path) -> None:
     demos = next(folder.rglob("demos.jsonl"))
-    demos.write_text(demos.read_text(encoding="utf-8").replace("Harbor", "Harbour"), encoding="utf-8")
+    demos.write_text(demos.read_text(encoding="utf-8").replace("message", "massage"), encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"demos\.jsonl"):
         pk.load(folder, ScriptedBackend([" Harbor\n\n"]))
 

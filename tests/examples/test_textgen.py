@@ -44,12 +44,18 @@ def test_reserved_words_never_stand_in_the_training_text() -> None:
 
 
 def test_label_and_product_names_of_the_domains_are_reserved() -> None:
-    names = set(shipped("tickets", "target")) | {w for facts in shipped("products", "facts") for w in re.findall(r"([A-Z]\w+) (?:Account|Fund|Card|Loan|Plan|Deposit|Bond|Policy)", facts)}
+    names = set(shipped("tickets", "target")) | {
+        w
+        for facts in shipped("products", "facts")
+        for w in re.findall(r"([A-Z]\w+) (?:Account|Fund|Card|Loan|Plan|Deposit|Bond|Policy)", facts)
+    }
     assert len(names) > 12
     assert {name.casefold() for name in names} <= RESERVED
 
 
-@pytest.mark.parametrize(("domain", "field"), [("apples", "question"), ("tickets", "message"), ("tone", "message"), ("chinese", "sentence")])
+@pytest.mark.parametrize(
+    ("domain", "field"), [("apples", "question"), ("tickets", "message"), ("tone", "message"), ("chinese", "sentence")]
+)
 def test_shipped_items_belong_to_the_eighth_that_training_never_sees(domain: str, field: str) -> None:
     assert all(held_out(item) for item in shipped(domain, field))
 
@@ -67,14 +73,26 @@ def test_the_steps_of_a_problem_are_right_and_in_its_text(steps: int) -> None:
         problem = draw_problem(rng, steps, 50)
         assert len(problem.steps) == steps
         for step in problem.steps:
-            value = {"+": step.left + step.right, "-": step.left - step.right, "*": step.left * step.right, "/": step.left // step.right}
+            value = {
+                "+": step.left + step.right,
+                "-": step.left - step.right,
+                "*": step.left * step.right,
+                "/": step.left // step.right,
+            }
             assert value[step.sign] == step.result >= 0
         for route in ROUTES:
             assert str(problem.answer) in reason(rng, problem, route)
 
 
 def test_numbers_in_words() -> None:
-    assert [number_words(n) for n in (0, 13, 40, 99, 105, 320)] == ["zero", "thirteen", "forty", "ninety-nine", "one hundred and five", "three hundred and twenty"]
+    assert [number_words(n) for n in (0, 13, 40, 99, 105, 320)] == [
+        "zero",
+        "thirteen",
+        "forty",
+        "ninety-nine",
+        "one hundred and five",
+        "three hundred and twenty",
+    ]
 
 
 def test_house_rules() -> None:

@@ -19,9 +19,24 @@ CLASSES = {
     "人": PEOPLE,
     "时间": DAYS,
 }
-SENTENCES = ("我喜欢{w}", "这是{w}", "他说{w}很好", "你看{w}", "{w}", "有人说到{w}", "我们都知道{w}", "她不喜欢{w}", "那里有{w}吗")
+SENTENCES = (
+    "我喜欢{w}",
+    "这是{w}",
+    "他说{w}很好",
+    "你看{w}",
+    "{w}",
+    "有人说到{w}",
+    "我们都知道{w}",
+    "她不喜欢{w}",
+    "那里有{w}吗",
+)
 LABELS = "甲 乙 丙 上 中 下 左 右 大 小 好 不好 天 地 水 火 木 金 土".split()
-EVENTS = ("{n}{d}在{p}买了{k}个{t}。", "{d}，{n}在{p}有{k}个{t}。", "{n}在{p}，{d}看到{k}个{t}。", "在{p}，{n}{d}卖了{k}个{t}。")
+EVENTS = (
+    "{n}{d}在{p}买了{k}个{t}。",
+    "{d}，{n}在{p}有{k}个{t}。",
+    "{n}在{p}，{d}看到{k}个{t}。",
+    "在{p}，{n}{d}卖了{k}个{t}。",
+)
 
 
 def _count(rng: random.Random) -> Item:
@@ -47,7 +62,13 @@ def _count(rng: random.Random) -> Item:
 def event(rng: random.Random, *, training: bool = True) -> tuple[str, dict[str, str]]:
     """A sentence that tells who did what, when, where."""
     while True:
-        values = {"n": rng.choice(PEOPLE), "d": rng.choice(DAYS), "p": rng.choice(PLACES), "k": str(rng.randint(2, 99)), "t": rng.choice(THINGS)}
+        values = {
+            "n": rng.choice(PEOPLE),
+            "d": rng.choice(DAYS),
+            "p": rng.choice(PLACES),
+            "k": str(rng.randint(2, 99)),
+            "t": rng.choice(THINGS),
+        }
         text = rng.choice(EVENTS).format(**values)
         if held_out(text) is not training:
             return text, values
@@ -57,7 +78,10 @@ def chinese_items(rng: random.Random, count: int) -> list[Item]:
     """Writes the items of one document."""
     kind = rng.random()
     if kind < 0.35:
-        reasoned, (left, right) = rng.random() < 0.5, rng.choice((("答案是", "。"), ("", ""), ("一共", "个"), ("答：", ""), ("得", "。")))
+        reasoned, (left, right) = (
+            rng.random() < 0.5,
+            rng.choice((("答案是", "。"), ("", ""), ("一共", "个"), ("答：", ""), ("得", "。"))),
+        )
         out = []
         for _ in range(count):
             item = _count(rng)
@@ -67,7 +91,10 @@ def chinese_items(rng: random.Random, count: int) -> list[Item]:
     if kind < 0.65:
         classes = rng.sample(list(CLASSES), rng.randint(2, 4))
         names = rng.sample(LABELS, len(classes)) if rng.random() < 0.6 else [pseudo_word(rng) for _ in classes]
-        return [Item(rng.choice(SENTENCES).format(w=rng.choice(CLASSES[classes[i]])), names[i]) for i in (rng.randrange(len(classes)) for _ in range(count))]
+        return [
+            Item(rng.choice(SENTENCES).format(w=rng.choice(CLASSES[classes[i]])), names[i])
+            for i in (rng.randrange(len(classes)) for _ in range(count))
+        ]
     if kind < 0.9:
         form = rng.choice(("{0}", "{0}", "{0}，{1}", "{1}：{0}", "{0}（{1}）", "{0}/{1}"))
         parts = rng.sample("ndpkt", 2)

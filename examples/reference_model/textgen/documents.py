@@ -21,7 +21,15 @@ INSTRUCTIONS = {
     "rewriting": ("Rewrite the message.", "Put it in house style."),
     "chinese": ("回答。", "看一看，说一说。"),
 }
-WEIGHTS = {"problems": 0.29, "labels": 0.27, "transforms": 0.24, "facts": 0.06, "rewriting": 0.07, "chinese": 0.05, "prose": 0.02}
+WEIGHTS = {
+    "problems": 0.29,
+    "labels": 0.27,
+    "transforms": 0.24,
+    "facts": 0.06,
+    "rewriting": 0.07,
+    "chinese": 0.05,
+    "prose": 0.02,
+}
 LEARN_QUESTIONS = 0.3  # Share of documents in which the questions are learnt too, not only the answers.
 
 
@@ -74,7 +82,9 @@ def problem_items(rng: random.Random) -> tuple[list[Item], bool]:
         low, top = rng.choice(((1, 1), (1, 1), (1, 2), (1, 3), (2, 4), (1, 5)))
         words = rng.random() < 0.15
         problems = [draw_problem(rng, rng.randint(low, top), high) for _ in range(rng.randint(5, 14))]
-        return [Item(p.question, left + (number_words(p.answer) if words else str(p.answer)) + right) for p in problems], False
+        return [
+            Item(p.question, left + (number_words(p.answer) if words else str(p.answer)) + right) for p in problems
+        ], False
     low, top = rng.choice(((1, 2), (1, 4), (2, 4), (2, 5), (3, 5), (1, 5)))
     problems = [draw_problem(rng, rng.randint(low, top), high) for _ in range(rng.randint(3, 9))]
     if kind < 0.3:
@@ -96,7 +106,14 @@ def prose(rng: random.Random) -> str:
     for _ in range(rng.randint(5, 25)):
         name, other = rng.sample(NAMES, 2)
         out.append(
-            rng.choice((f"{name} {rng.choice(VERBS)}.", f"{name} has {rng.randint(2, 99)} {rng.choice(THINGS)}.", f"{name} and {other} like {rng.choice(THINGS)}.", f"Then {name} meets {other}."))
+            rng.choice(
+                (
+                    f"{name} {rng.choice(VERBS)}.",
+                    f"{name} has {rng.randint(2, 99)} {rng.choice(THINGS)}.",
+                    f"{name} and {other} like {rng.choice(THINGS)}.",
+                    f"Then {name} meets {other}.",
+                )
+            )
         )
     return " ".join(out) + "\n"
 

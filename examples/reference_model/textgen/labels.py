@@ -7,7 +7,18 @@ from collections.abc import Callable
 
 from .layout import Item
 from .messages import TOPICS, draw_message
-from .words import ADJECTIVES, CATEGORIES, CATEGORY_NAMES, LABEL_WORDS, NAMES, NOUNS, THINGS, VERBS, held_out, pseudo_word
+from .words import (
+    ADJECTIVES,
+    CATEGORIES,
+    CATEGORY_NAMES,
+    LABEL_WORDS,
+    NAMES,
+    NOUNS,
+    THINGS,
+    VERBS,
+    held_out,
+    pseudo_word,
+)
 
 FRAMES = (
     "I saw {a} {w} yesterday", "{n} likes the {w}", "the {w} was {j}", "{n} asked about {a} {w}", "this is {a} {j} {w}",
@@ -22,7 +33,9 @@ OPINIONS = (
     "the {t} and the {u} were {o}", "honestly, {o}", "my {t} turned out {o}", "we had {a} {o} time", "it is {o}, says {n}",
     "the {t} looks {o} to me", "this {t} is so {o}",
 )  # fmt: skip
-OBJECTS = "film book meal hotel phone service song game trip room concert show lesson story garden cake camera chair".split()
+OBJECTS = (
+    "film book meal hotel phone service song game trip room concert show lesson story garden cake camera chair".split()
+)
 
 Source = Callable[[random.Random, str], str]
 

@@ -39,14 +39,66 @@ class Layout:
         return out
 
 
-HEADS = ["Question: ", "Q: ", "Problem: ", "Input: ", "Text: ", "Task: ", "Item: ", "", "", "", "* ", "- ", "> ", "In: "]
-TAILS = ["\nAnswer:", "\nA:", "\nSolution:", "\nOutput:", "\nResult:", "\nOut:", " ->", " =>", "\n=>", "\n", " |", " =", ":", "\nReply:"]
+HEADS = [
+    "Question: ",
+    "Q: ",
+    "Problem: ",
+    "Input: ",
+    "Text: ",
+    "Task: ",
+    "Item: ",
+    "",
+    "",
+    "",
+    "* ",
+    "- ",
+    "> ",
+    "In: ",
+]
+TAILS = [
+    "\nAnswer:",
+    "\nA:",
+    "\nSolution:",
+    "\nOutput:",
+    "\nResult:",
+    "\nOut:",
+    " ->",
+    " =>",
+    "\n=>",
+    "\n",
+    " |",
+    " =",
+    ":",
+    "\nReply:",
+]
 SEPARATORS = ["\n\n", "\n\n", "\n\n", "\n", "\n---\n", "\n###\n", "\n\n\n", "\n==\n"]
 
 
 def word_label(rng: random.Random) -> str:
     """Returns a heading that could be anything: a known one, or an invented word."""
-    word = pseudo_word(rng) if rng.random() < 0.5 else rng.choice(("Message", "Sentence", "Line", "Case", "Entry", "Note", "Record", "Words", "Example", "Review", "Request", "Given", "List", "Mail", "Query"))
+    word = (
+        pseudo_word(rng)
+        if rng.random() < 0.5
+        else rng.choice(
+            (
+                "Message",
+                "Sentence",
+                "Line",
+                "Case",
+                "Entry",
+                "Note",
+                "Record",
+                "Words",
+                "Example",
+                "Review",
+                "Request",
+                "Given",
+                "List",
+                "Mail",
+                "Query",
+            )
+        )
+    )
     return rng.choice((word, word.capitalize(), word.upper()))
 
 
@@ -77,4 +129,6 @@ def draw_answer_form(rng: random.Random) -> tuple[str, str]:
         return rng.choice(ANSWER_FORMS)
     word = pseudo_word(rng)
     word = rng.choice((word, word.capitalize(), word.upper()))
-    return rng.choice(((word + ": ", ""), (word + " is ", "."), (word + " = ", ""), (word + "(", ")"), (f"<{word}>", f"</{word}>")))
+    return rng.choice(
+        ((word + ": ", ""), (word + " is ", "."), (word + " = ", ""), (word + "(", ")"), (f"<{word}>", f"</{word}>"))
+    )

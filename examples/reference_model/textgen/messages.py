@@ -26,11 +26,25 @@ TOPICS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 STARTS = ("", "", "", "", "hello, ", "hi, ", "please help: ", "good morning, ", "sorry, ", "dear team, ", "hey, ")
-ENDS = ("", "", "", "", " please", " thanks", " today", ", {n} here", " as I told {n}", " since Monday", ", can you help?")
+ENDS = (
+    "",
+    "",
+    "",
+    "",
+    " please",
+    " thanks",
+    " today",
+    ", {n} here",
+    " as I told {n}",
+    " since Monday",
+    ", can you help?",
+)
 COLORS = "red blue green black white".split()
 
 
 def draw_message(rng: random.Random, topic: str) -> str:
     """Writes one message of a topic of ``TOPICS``."""
     text = rng.choice(STARTS) + rng.choice(TOPICS[topic]) + rng.choice(ENDS)
-    return text.format(t=rng.choice(THINGS), d=rng.randint(2, 60), k=rng.randint(100, 9999), n=rng.choice(NAMES), c=rng.choice(COLORS))
+    return text.format(
+        t=rng.choice(THINGS), d=rng.randint(2, 60), k=rng.randint(100, 9999), n=rng.choice(NAMES), c=rng.choice(COLORS)
+    )

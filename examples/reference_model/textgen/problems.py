@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .words import HE, NAMES, THINGS, held_out
 
@@ -60,25 +61,56 @@ def _chain(rng: random.Random, steps: int, high: int) -> Problem | None:
     he, his = ("he", "him") if name in HE else ("she", "her")
     thing = rng.choice(THINGS)
     have = rng.randint(2, high)
-    text = [rng.choice((f"{name} has {have} {thing}.", f"{name} had {have} {thing}.", f"There are {have} {thing} in {name}'s box."))]
+    text = [
+        rng.choice(
+            (f"{name} has {have} {thing}.", f"{name} had {have} {thing}.", f"There are {have} {thing} in {name}'s box.")
+        )
+    ]
     out: list[Step] = []
     while len(out) < steps:
         op = rng.random()
         who = he.capitalize() if rng.random() < 0.7 else rng.choice((name, "Then " + he, "Later " + he))
         number = rng.randint(1, high)
         if op < 0.4:
-            text.append(rng.choice((f"{who} bought {number} more.", f"{who} found {number} more.", f"{who} got {number} more {thing}.", f"{other} gave {his} {number}.", f"{who} won {number} {thing}.")))
+            text.append(
+                rng.choice(
+                    (
+                        f"{who} bought {number} more.",
+                        f"{who} found {number} more.",
+                        f"{who} got {number} more {thing}.",
+                        f"{other} gave {his} {number}.",
+                        f"{who} won {number} {thing}.",
+                    )
+                )
+            )
             out.append(Step(have, "+", number, have + number, "gain"))
         elif op < 0.75:
             if have < 2:
                 continue
             number = rng.randint(1, min(high, have - 1))
-            text.append(rng.choice((f"{who} lost {number}.", f"{who} gave {number} to {other}.", f"{who} sold {number} of them.", f"{who} used {number} {thing}.", f"{number} of them broke.")))
+            text.append(
+                rng.choice(
+                    (
+                        f"{who} lost {number}.",
+                        f"{who} gave {number} to {other}.",
+                        f"{who} sold {number} of them.",
+                        f"{who} used {number} {thing}.",
+                        f"{number} of them broke.",
+                    )
+                )
+            )
             out.append(Step(have, "-", number, have - number, "loss"))
         elif op < 0.85 and len(out) + 2 <= steps:
             packs, each = rng.randint(2, 6), rng.randint(2, min(12, max(3, high // 2)))
             pack = rng.choice(("boxes", "bags", "packs"))
-            text.append(rng.choice((f"{who} bought {packs} {pack} with {each} {thing} each.", f"{other} brought {packs} {pack} of {each} {thing}.")))
+            text.append(
+                rng.choice(
+                    (
+                        f"{who} bought {packs} {pack} with {each} {thing} each.",
+                        f"{other} brought {packs} {pack} of {each} {thing}.",
+                    )
+                )
+            )
             out.append(Step(packs, "*", each, packs * each, "packs"))
             out.append(Step(have, "+", packs * each, have + packs * each, "gain"))
         elif op < 0.93:
@@ -92,7 +124,16 @@ def _chain(rng: random.Random, steps: int, high: int) -> Problem | None:
             have = out[-1].result
         if have > 999:
             return None
-    text.append(rng.choice((f"How many {thing} does {name} have now?", f"How many {thing} does {name} have now?", f"How many {thing} does {he} have in total?", f"How many {thing} are there now?")))
+    text.append(
+        rng.choice(
+            (
+                f"How many {thing} does {name} have now?",
+                f"How many {thing} does {name} have now?",
+                f"How many {thing} does {he} have in total?",
+                f"How many {thing} are there now?",
+            )
+        )
+    )
     return Problem(" ".join(text), tuple(out), thing, name)
 
 
@@ -107,7 +148,7 @@ def _compare(rng: random.Random, steps: int, high: int) -> Problem | None:
     counts = [have]
     text = [f"{names[0]} has {have} {thing}."]
     out: list[Step] = []
-    for before, name in zip(names, names[1:], strict=False):
+    for before, name in pairwise(names):
         op, number = rng.random(), rng.randint(1, high)
         if op < 0.45:
             text.append(f"{name} has {number} more {thing} than {before}.")
@@ -127,7 +168,9 @@ def _compare(rng: random.Random, steps: int, high: int) -> Problem | None:
         for count in counts[1:]:
             out.append(Step(total, "+", count, total + count, "together"))
             total += count
-        text.append(rng.choice((f"How many {thing} do they have together?", f"How many {thing} do they have in total?")))
+        text.append(
+            rng.choice((f"How many {thing} do they have together?", f"How many {thing} do they have in total?"))
+        )
         have = total
     else:
         text.append(f"How many {thing} does {names[-1]} have?")
@@ -154,7 +197,14 @@ def _price(rng: random.Random, steps: int, high: int) -> Problem | None:
     for i, several in enumerate(kinds):
         if several:
             price, count = rng.randint(2, min(20, max(3, high))), rng.randint(2, 9)
-            text.append(rng.choice((f"{name if not i else he.capitalize()} buys {count} {things[i]} for {price} coins each.", f"{name if not i else he.capitalize()} bought {count} {things[i]} at {price} coins each.")))
+            text.append(
+                rng.choice(
+                    (
+                        f"{name if not i else he.capitalize()} buys {count} {things[i]} for {price} coins each.",
+                        f"{name if not i else he.capitalize()} bought {count} {things[i]} at {price} coins each.",
+                    )
+                )
+            )
             out.append(Step(count, "*", price, count * price, things[i]))
             cost = count * price
         else:
@@ -165,7 +215,9 @@ def _price(rng: random.Random, steps: int, high: int) -> Problem | None:
         total += cost
     if change:
         paid = total + rng.randint(1, high)
-        text.append(f"{name if not text else he.capitalize()} pays with {paid} coins. How many coins does {name} get back?")
+        text.append(
+            f"{name if not text else he.capitalize()} pays with {paid} coins. How many coins does {name} get back?"
+        )
         out.append(Step(paid, "-", total, paid - total, "change"))
     else:
         text.append(f"How many coins does {name} spend?")
@@ -210,10 +262,14 @@ def reason(rng: random.Random, problem: Problem, route: str) -> str:
     if route == "list":
         return "\n".join(f"{i}. {s.left} {s.sign} {s.right} = {s.result}" for i, s in enumerate(steps, 1)) + "\n"
     if route == "spoken":
-        return " ".join(f"{s.left} {rng.choice(SPOKEN[s.sign])} {s.right} {rng.choice(('is', 'makes', 'gives'))} {s.result}." for s in steps)
+        return " ".join(
+            f"{s.left} {rng.choice(SPOKEN[s.sign])} {s.right} {rng.choice(('is', 'makes', 'gives'))} {s.result}."
+            for s in steps
+        )
     if route == "running":
         return f"Start with {steps[0].left}." + "".join(
-            f" {rng.choice(('Take', 'Use', 'Have'))} {s.left}." * (i > 0 and s.left != steps[i - 1].result) + f" Now {s.sign} {s.right}: {s.result}."
+            f" {rng.choice(('Take', 'Use', 'Have'))} {s.left}." * (i > 0 and s.left != steps[i - 1].result)
+            + f" Now {s.sign} {s.right}: {s.result}."
             for i, s in enumerate(steps)
         )
     if route == "backward":

@@ -20,11 +20,29 @@ LONG = {
 }  # fmt: skip
 PLURAL = {"I": "we", "my": "our", "me": "us", "I'll": "we'll", "I'm": "we're", "mine": "ours"}
 LONG_PLURAL = {"I'll": "we will", "I'm": "we are"}
-DAYS = {"Monday": "Mon", "Tuesday": "Tue", "Wednesday": "Wed", "Thursday": "Thu", "Friday": "Fri", "Saturday": "Sat", "Sunday": "Sun"}
+DAYS = {
+    "Monday": "Mon",
+    "Tuesday": "Tue",
+    "Wednesday": "Wed",
+    "Thursday": "Thu",
+    "Friday": "Fri",
+    "Saturday": "Sat",
+    "Sunday": "Sun",
+}
 
 SUBJECTS = ("I can't {v} {o}", "I'll {v} {o}", "we'll {v} {o}", "they {v} {o}", "don't {v} {o}", "I {v} {o}", "I didn't {v} {o}", "please {v} {o}",
             "you can {v} {o}", "{n} won't {v} {o}", "I'm here to {v} {o}", "it's time to {v} {o}", "we {v} {o}", "{n} and I {v} {o}")  # fmt: skip
-OBJECTS = ("the {t}", "my {t}", "{d} {t}", "{d} {t}", "the {t} of {n}", "some {t}", "{n} and me", "{d} of my {t}", "the last {d} {t}")
+OBJECTS = (
+    "the {t}",
+    "my {t}",
+    "{d} {t}",
+    "{d} {t}",
+    "the {t} of {n}",
+    "some {t}",
+    "{n} and me",
+    "{d} of my {t}",
+    "the last {d} {t}",
+)
 TIMES = ("", "", "", " today", " on {w}", " on {w}", " before {w}", " with {n}", " at {d}")
 
 
@@ -77,9 +95,31 @@ SAID = {
 def draw_house(rng: random.Random) -> House:
     """Draws a house; each rule is on in about four of ten."""
     on = {f.name: rng.random() < 0.4 for f in fields(House) if f.type == "bool"}
-    texts = ("Hello,", "Dear team,", "Good day.", "Hi!", "Note:", "Hey", pseudo_word(rng).capitalize() + ":", pseudo_word(rng).upper())
-    ends = ("Thanks.", "Best wishes.", "Bye!", "Over.", "Yours.", f"- {rng.choice(NAMES)}", f"({pseudo_word(rng)})", pseudo_word(rng).capitalize() + ".")
-    return House(**on, opening=rng.choice(texts) if rng.random() < 0.35 else "", closing=rng.choice(ends) if rng.random() < 0.35 else "")
+    texts = (
+        "Hello,",
+        "Dear team,",
+        "Good day.",
+        "Hi!",
+        "Note:",
+        "Hey",
+        pseudo_word(rng).capitalize() + ":",
+        pseudo_word(rng).upper(),
+    )
+    ends = (
+        "Thanks.",
+        "Best wishes.",
+        "Bye!",
+        "Over.",
+        "Yours.",
+        f"- {rng.choice(NAMES)}",
+        f"({pseudo_word(rng)})",
+        pseudo_word(rng).capitalize() + ".",
+    )
+    return House(
+        **on,
+        opening=rng.choice(texts) if rng.random() < 0.35 else "",
+        closing=rng.choice(ends) if rng.random() < 0.35 else "",
+    )
 
 
 def describe(rng: random.Random, house: House) -> str:
@@ -97,7 +137,13 @@ def draw_plain(rng: random.Random, *, training: bool = True) -> str:
     """Writes one plain message."""
     while True:
         text = rng.choice(SUBJECTS) + rng.choice(TIMES)
-        text = text.replace("{o}", rng.choice(OBJECTS)).format(v=rng.choice(list(FORMAL)), n=rng.choice(NAMES), t=rng.choice(THINGS), d=rng.randint(2, 40), w=rng.choice(list(DAYS)))
+        text = text.replace("{o}", rng.choice(OBJECTS)).format(
+            v=rng.choice(list(FORMAL)),
+            n=rng.choice(NAMES),
+            t=rng.choice(THINGS),
+            d=rng.randint(2, 40),
+            w=rng.choice(list(DAYS)),
+        )
         if held_out(text) is not training:
             return text
 

@@ -30,7 +30,7 @@ def list_operation(rng: random.Random) -> Make:
     extra = rng.choice((pseudo_word(rng), rng.choice(NOUNS), str(rng.randint(1, 99))))
     operations: list[Callable[[list[str]], list[str]]] = [
         lambda w: w, lambda w: w[:1], lambda w: w[-1:], lambda w: w[::-1], lambda w: w[1:], lambda w: w[:-1],
-        lambda w: [w[min(position, len(w) - 1)]], lambda w: w + [extra], lambda w: [extra, *w], lambda w: w + w[:1],
+        lambda w: [w[min(position, len(w) - 1)]], lambda w: [*w, extra], lambda w: [extra, *w], lambda w: w + w[:1],
         lambda w: [w[-1], *w[1:-1], w[0]] if len(w) > 1 else w, lambda w: [x.upper() for x in w], lambda w: [x.capitalize() for x in w],
         lambda w: [w[0].upper(), *w[1:]], lambda w: [w[0], w[0]], lambda w: [str(len(w))], lambda w: [w[0], w[-1]], lambda w: w[1:] + w[:1],
         lambda w: [max(w, key=len)], lambda w: w,
@@ -49,7 +49,15 @@ def wrap_operation(rng: random.Random) -> Make:
     left, right = rng.choice(WRAPS)
     if rng.random() < 0.35:
         word = pseudo_word(rng)
-        left, right = rng.choice(((f"{word} ", ""), ("", f" {word}"), (f"<{word}>", f"</{word}>"), (f"{word}(", ")"), (f"{word.upper()}: ", "")))
+        left, right = rng.choice(
+            (
+                (f"{word} ", ""),
+                ("", f" {word}"),
+                (f"<{word}>", f"</{word}>"),
+                (f"{word}(", ")"),
+                (f"{word.upper()}: ", ""),
+            )
+        )
     low = rng.randint(1, 3)
 
     def make(r: random.Random) -> Item:
@@ -64,9 +72,17 @@ def lookup_operation(rng: random.Random) -> Make:
     colon, gap = rng.choice(((": ", "; "), ("=", " "), (" is ", ", "), (" - ", "; "), (":", " "), (" -> ", ", ")))
     ask = rng.choice((" | ", "\n", " ? ", "; find "))
     low = rng.randint(2, 4)
-    keys: Callable[[random.Random], str] = rng.choice((lambda r: r.choice(NAMES), lambda r: pseudo_word(r), lambda r: r.choice(NOUNS)))
+    keys: Callable[[random.Random], str] = rng.choice(
+        (lambda r: r.choice(NAMES), lambda r: pseudo_word(r), lambda r: r.choice(NOUNS))
+    )
     values: Callable[[random.Random], str] = rng.choice(
-        (lambda r: str(r.randint(1, 99)), lambda r: r.choice(NOUNS), lambda r: pseudo_word(r), lambda r: r.choice(CATEGORIES["city"]), lambda r: r.choice(CATEGORIES["color"]))
+        (
+            lambda r: str(r.randint(1, 99)),
+            lambda r: r.choice(NOUNS),
+            lambda r: pseudo_word(r),
+            lambda r: r.choice(CATEGORIES["city"]),
+            lambda r: r.choice(CATEGORIES["color"]),
+        )
     )
 
     def make(r: random.Random) -> Item:
@@ -91,14 +107,22 @@ DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 
 def draw_fact(rng: random.Random) -> tuple[str, dict[str, str]]:
     """Writes a sentence with a person, a place, a number, a thing and a day in it."""
-    values = {"name": rng.choice(NAMES), "city": rng.choice(CATEGORIES["city"]), "number": str(rng.randint(2, 99)), "thing": rng.choice(THINGS), "day": rng.choice(DAYS)}
+    values = {
+        "name": rng.choice(NAMES),
+        "city": rng.choice(CATEGORIES["city"]),
+        "number": str(rng.randint(2, 99)),
+        "thing": rng.choice(THINGS),
+        "day": rng.choice(DAYS),
+    }
     return rng.choice(FACTS).format(**values), values
 
 
 def extract_operation(rng: random.Random) -> Make:
     """Draws which part of a sentence is wanted, and the form in which it is wanted."""
     parts = ["name", "city", "number", "thing", "day"]
-    form = rng.choice(("{0}", "{0}", "{0}", "{0}, {1}", "{0} / {1}", "{1}: {0}", "{0} ({1})", "{0}={1}", "{0}|{1}|{2}", "{2}, {0}"))
+    form = rng.choice(
+        ("{0}", "{0}", "{0}", "{0}, {1}", "{0} / {1}", "{1}: {0}", "{0} ({1})", "{0}={1}", "{0}|{1}|{2}", "{2}, {0}")
+    )
     chosen = rng.sample(parts, 3)
 
     def make(r: random.Random) -> Item:

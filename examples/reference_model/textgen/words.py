@@ -82,7 +82,23 @@ VOWELS = "a e i o u a e i o u ai ea oo ee ou".split()
 CODAS = ["", "", "", "n", "r", "l", "s", "t", "m", "k", "x", "nd", "rt", "sh", "ck", "p", "lm", "g"]
 
 
-UNWANTED = ("shit", "fuk", "fuck", "cunt", "nig", "rap", "piss", "cock", "dik", "dick", "tit", "slut", "ass", "arse", "hoor")  # Rude sounds.
+UNWANTED = (
+    "shit",
+    "fuk",
+    "fuck",
+    "cunt",
+    "nig",
+    "rap",
+    "piss",
+    "cock",
+    "dik",
+    "dick",
+    "tit",
+    "slut",
+    "ass",
+    "arse",
+    "hoor",
+)  # Rude sounds.
 
 
 def pseudo_word(rng: random.Random, syllables: int | None = None) -> str:
@@ -90,7 +106,9 @@ def pseudo_word(rng: random.Random, syllables: int | None = None) -> str:
     while True:
         count = syllables or rng.choice((1, 2, 2, 2, 3))
         word = "".join(
-            rng.choice(ONSETS) + rng.choice(VOWELS) + (rng.choice(CODAS) if i == count - 1 or rng.random() < 0.3 else "")
+            rng.choice(ONSETS)
+            + rng.choice(VOWELS)
+            + (rng.choice(CODAS) if i == count - 1 or rng.random() < 0.3 else "")
             for i in range(count)
         )
         if word not in RESERVED and not any(part in word for part in UNWANTED):
