@@ -35,14 +35,8 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the house style
 bench: $(VENV)/.installed-dev  ## measure what benchmarks/README.md claims
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN)/python $$script; done
 
-model: runs/text/tokens.bin  ## rebuild the reference model from nothing (hours on two cores)
-	$(RUN)/python examples/reference_model/train.py --tokens runs/text/tokens.bin --mask runs/text/mask.bin \
-	  --tokenizer runs/text/tokenizer --out runs/reference --resume --minutes $(MINUTES) --layers 6 --context 512 \
-	  --batch 16 --micro-batch 8 --export-every 30
-	$(RUN)/python examples/reference_model/evaluate.py runs/reference/export
-
-runs/text/tokens.bin: | $(VENV)/.installed
-	$(RUN)/python examples/reference_model/build_text.py --out runs/text --tokens 90e6
+model: $(VENV)/.installed  ## rebuild the reference model from nothing (hours on two cores; continues a run that was cut off)
+	$(RUN)/python examples/reference_model/build.py --minutes $(MINUTES)
 
 clean:  ## remove the environment, caches and built packages
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,8 @@
 """Measures what the reference model can do, on items that its training text never holds, and prints a table.
 
-Run ``python examples/reference_model/evaluate.py [FOLDER] [--items 300] [--json out.json]``. Every row says the
-ability, the figure with a 95 % interval, the bar and whether it holds.
+Run ``python examples/reference_model/evaluate.py [FOLDER] [--items 300] [--json out.json] [--card README.md]``. Every
+row says the ability, the figure with a 95 % interval, the bar and whether it holds. ``--card`` puts the table into a
+model card, between the two marks of ``MARKS``.
 """
 
 from __future__ import annotations
@@ -197,6 +198,20 @@ def row(ability: str, scores: Sequence[float], bar: str, test: Callable[[float],
     return out
 
 
+MARKS = ("<!-- abilities -->\n", "<!-- end of abilities -->\n")
+
+
+def write_card(path: Path, rows: Sequence[Row], items: int) -> None:
+    """Replaces the table between the marks of a model card."""
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
+    lines = [f"| ability ({items} unseen items each) | measured | 95 % interval | bar | |", "| --- | --- | --- | --- | --- |"]
+    for r in rows:
+        verdict = "" if not r.bar else "holds" if r.holds else "**missed**"
+        lines.append(f"| {r.ability} | {r.mean:.3f} | {r.low:.3f} to {r.high:.3f} | {r.bar} | {verdict} |")
+    path.write_text(text[:start] + "\n".join(lines) + "\n" + text[end:], encoding="utf-8")
+
+
 def main() -> None:
     """Runs the command line; exit code 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -204,6 +219,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=300)
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--card", type=Path)
     args = parser.parse_args()
     backend = LocalBackend(args.model)
     rows = [
@@ -213,6 +229,8 @@ def main() -> None:
     ]
     if args.json:
         args.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n", encoding="utf-8")
+    if args.card:
+        write_card(args.card, rows, args.items)
     sys.exit(0 if all(r.holds for r in rows) else 1)
 
 

@@ -83,8 +83,8 @@ class ChainOfThought:
         if self.samples > 1 and self.temperature == 0:
             raise SettingError(
                 explain(
-                    "temperature", of="ChainOfThought", must=f"above 0 for {self.samples} samples", got=self.temperature,
-                    do="greedy samples are all the same; set samples=1 for one greedy path",
+                    "temperature", of="ChainOfThought", must=f"above 0 for {self.samples} samples",
+                    got=self.temperature, do="greedy samples are all the same; set samples=1 for one greedy path",
                 )
             )  # fmt: skip
 

@@ -29,7 +29,7 @@ def demo(
     ] = [],  # noqa: B006 - typer copies it
     samples: Annotated[
         int,
-        typer.Option("--samples", min=0, help="Reasoned paths that vote, where a domain has reasoning; 0 leaves it out."),
+        typer.Option("--samples", min=0, help="Reasoned paths that vote, in domains that reason; 0 for no reasoning."),
     ] = 20,
     select: Select = "balanced",
     model: Model = "reference",

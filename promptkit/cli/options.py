@@ -62,7 +62,7 @@ VoteRule = Annotated[
 ]
 Stop = Annotated[
     Literal["none", "beta", "window"],
-    typer.Option("--stop", help="When samples are enough: never, when the lead is certain, when five in a row agree."),
+    typer.Option("--stop", help="When samples are enough: never, at a certain lead, when a window of five agrees."),
 ]
 DataSource = Annotated[
     str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")

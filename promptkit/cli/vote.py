@@ -28,7 +28,7 @@ def vote(
         Literal["stable", "first"], typer.Option("--tie", help="By a rule without regard to order, or the first seen.")
     ] = "stable",
     near: Annotated[
-        float | None, typer.Option("--near", help="Overlap from which two reasonings are one path. Default: equal only.")
+        float | None, typer.Option("--near", help="Overlap from which two reasonings are one path. Default: equal.")
     ] = None,
     samples_field: Annotated[
         str, typer.Option("--samples-field", metavar="COLUMN", help="The column of samples, a list of texts.")
@@ -37,10 +37,10 @@ def vote(
         str, typer.Option("--gold-field", metavar="COLUMN", help="The column of right answers; none by default.")
     ] = "",
     task: Annotated[
-        str, typer.Option("--task", metavar="TASK", help="Read answers as this domain does, with reasoning if it has any.")
+        str, typer.Option("--task", metavar="TASK", help="Read answers as this domain reads its reasoned ones.")
     ] = "",
     reader: Annotated[
-        str, typer.Option("--reader", metavar="JSON", help="How answers are read, such as '{\"kind\": \"number\"}'.")
+        str, typer.Option("--reader", metavar="JSON", help='How answers are read, such as \'{"kind": "number"}\'.')
     ] = "",
     json: Json = False,
     traceback: Traceback = False,
@@ -59,7 +59,14 @@ def vote(
     known = pk.load_task(task) if task else None
     how = known.reader("reasoned" if "reasoned" in known.templates else "direct") if known else _reader(reader)
     summary = pk.vote_rows(
-        read_rows(source), reader=how, samples=samples_field, gold=gold_field or None, rule=rule, stop=stop, tie=tie, near=near
+        read_rows(source),
+        reader=how,
+        samples=samples_field,
+        gold=gold_field or None,
+        rule=rule,
+        stop=stop,
+        tie=tie,
+        near=near,
     )
     figures = {
         "questions": len(summary.votes),

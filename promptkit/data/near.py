@@ -84,7 +84,8 @@ class Item:
         self.numbers = tuple(word for part in words for word in part if _is_number(word))
         # Numbers are compared apart. Masked here, they cannot make two variations of a frame look different.
         self._masked = [["#" if _is_number(word) else word for word in part] for part in words]
-        self.grams = frozenset(gram for part in self._masked for gram in (*part, *map(" ".join, pairwise(part))))
+        self.words = frozenset(chain(*self._masked))
+        self.grams = self.words.union(*(map(" ".join, pairwise(part)) for part in self._masked))
 
     @cached_property
     def triples(self) -> frozenset[tuple[str, ...]]:
@@ -143,17 +144,16 @@ class Corpus:
         return {name: Counter(t for item in items for t in item.triples) for name, items in self.splits.items()}
 
     @cached_property
-    def words_by_split(self) -> dict[str, Counter[str]]:
-        """In how many items of each split each word stands."""
-        return {name: Counter(w for item in items for w in item.grams) for name, items in self.splits.items()}
+    def vocabularies(self) -> dict[str, frozenset[str]]:
+        """The words of each split."""
+        return {name: frozenset().union(*(item.words for item in items)) for name, items in self.splits.items()}
 
     def is_edit(self, row: Item, twin: Item, splits: tuple[str, str]) -> bool:
         """Whether two texts differ in a way in which no other items of their splits differ."""
-        row_words, twin_words = (self.words_by_split[name] for name in splits)
+        row_words, twin_words = (self.vocabularies[name] for name in splits)
         for private, elsewhere in ((row.triples - twin.triples, twin_words), (twin.triples - row.triples, row_words)):
             new = sum(
-                self.triples[triple] < 2 or any(word and word not in elsewhere for word in triple)
-                for triple in private
+                self.triples[triple] < 2 or any(word and word not in elsewhere for word in triple) for triple in private
             )
             if private and new >= EDITED * len(private):
                 return True
@@ -205,16 +205,21 @@ class NearIndex:
                 break
         return found
 
-    def best(self, item: Item) -> tuple[float, int] | None:
-        """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
+    def candidates(self, item: Item) -> set[int]:
+        """Returns the places of all items that can be alike, and of few others."""
         places: set[int] = set()
         for target in item.targets:
             for gram in self._rare(item):
                 places.update(self.by_gram.get((target, gram), ()))
             for gram in item.grams:
                 places.update(self.by_rare.get((target, gram), ()))
+        return places
+
+    def best(self, item: Item) -> tuple[float, int] | None:
+        """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
         total = self.corpus.weight(item.grams)
-        likeness = sorted(((self._likeness(item, total, place), -place) for place in places), reverse=True)
+        places = self.candidates(item)
+        likeness = sorted(((self.likeness(item, total, place), -place) for place in places), reverse=True)
         for rank, (like, place) in enumerate(likeness):
             if like == _CONTAINED:
                 short, long = sorted((item, self.pool[-place]), key=lambda one: one.size)
@@ -228,7 +233,7 @@ class NearIndex:
                 return (like, -place) if kin <= MAX_KIN else None
         return None
 
-    def _likeness(self, item: Item, total: float, place: int) -> float:
+    def likeness(self, item: Item, total: float, place: int) -> float:
         """Returns the Dice coefficient of two texts; 0 for texts that cannot be copies."""
         other = self.pool[place]
         short, long = sorted((item, other), key=lambda one: one.size)

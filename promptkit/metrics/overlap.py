@@ -1,85 +1,49 @@
-"""What two lists of tokens share: items, pairs of neighbours, and longest common subsequences.
-
-The lists are first spelled as strings, one character a token. Most tokens of a reference do not occur in the
-prediction; they all become NUL, which no token of the prediction is, so they drop out of every search at once.
-"""
+"""What two lists of tokens share: items, pairs of neighbours, and longest common subsequences."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise, repeat
+from itertools import pairwise
 
 from rapidfuzz.distance import LCSseq
 
-from promptkit.errors import MetricError, explain
+__all__ = ["lcs_length", "shared_items", "shared_pairs", "union_lcs"]
 
-__all__ = ["lcs_length", "shared_items", "shared_pairs", "spell", "union_lcs"]
-
-_CHARACTERS = range(1, 0x110000)
-_LONG = 2_000  # tokens from which hashing every item is faster than searching for the shared ones
+_SHORT = 10_000  # tokens of one list times tokens of the other, up to which sorting beats counting
 
 lcs_length = LCSseq.similarity
 
 
-def spell(have: Sequence[str], want: Sequence[str]) -> tuple[str, str]:
-    """Spells two lists of tokens as strings of one character a token.
-
-    Args:
-        have: Tokens of the prediction.
-        want: Tokens of the reference.
-
-    Returns:
-        Two strings in which equal characters are equal tokens; tokens that only ``want`` has are NUL.
-
-    Raises:
-        MetricError: The prediction has more tokens than there are characters.
+def shared_items(one: Sequence[str], other: Sequence[str]) -> int:
+    """Counts the items of two lists, each as often as both have it.
 
     Example:
-        >>> spell(["a", "b", "a"], ["b", "c"])
-        ('\\x03\\x02\\x03', '\\x02\\x00')
-    """
-    if len(have) >= len(_CHARACTERS):
-        must = f"a text of fewer than {len(_CHARACTERS):,} tokens"
-        raise MetricError(explain("prediction", of="rouge", must=must, got=f"{len(have):,} tokens"))
-    spelling = dict(zip(have, map(chr, _CHARACTERS), strict=False))
-    return "".join(map(spelling.__getitem__, have)), "".join(map(spelling.get, want, repeat("\0")))
-
-
-def shared_items(have: str, want: str) -> int:
-    """Counts the tokens of two spelled lists that both have, each as often as both have it.
-
-    Example:
-        >>> shared_items(*spell(["a", "b", "a"], ["a", "a", "c"]))
+        >>> shared_items(["a", "b", "a"], ["a", "a", "c"])
         2
     """
-    known = want.replace("\0", "")
-    if len(set(known)) == len(known):
-        return len(known)
-    if len(have) > _LONG:
-        return (Counter(have) & Counter(known)).total()
-    return lcs_length(sorted(have), sorted(known))  # of sorted lists the subsequence is the intersection
+    if len(one) * len(other) > _SHORT:
+        return (Counter(one) & Counter(other)).total()
+    return lcs_length(sorted(one), sorted(other))  # of sorted lists the subsequence is the intersection
 
 
-def shared_pairs(have: str, want: str) -> int:
-    """Counts the pairs of neighbours of two spelled lists that both have, each as often as both have it.
+def shared_pairs(one: Sequence[str], other: Sequence[str]) -> int:
+    """Counts the pairs of neighbours of two lists, each as often as both have it.
 
     Example:
-        >>> shared_pairs(*spell(["a", "b", "a", "b"], ["a", "b", "c", "b", "a"]))
+        >>> shared_pairs(["a", "b", "a", "b"], ["a", "b", "c", "b", "a"])
         2
     """
-    pairs = [run[start : start + 2] for run in want.split("\0") if len(run) > 1 for start in range(len(run) - 1)]
-    if len(have) > _LONG:
-        return (Counter(map("".join, pairwise(have))) & Counter(pairs)).total()
-    if len(set(pairs)) == len(pairs):
-        return sum(pair in have for pair in pairs)
-    return sum(min(count, _times(have, pair)) for pair, count in Counter(pairs).items())
-
-
-def _times(have: str, pair: str) -> int:
-    """Counts a pair; ``str.count`` would miss the second of two that overlap, as in "aaa"."""
-    first, second = pair
-    return have.count(pair) if first != second else sum(one == other == first for one, other in pairwise(have))
+    left: dict[tuple[str, str], int] = {}
+    count = left.get
+    for pair in pairwise(one):
+        left[pair] = count(pair, 0) + 1
+    shared = 0
+    for pair in filter(left.__contains__, pairwise(other)):
+        if left[pair]:
+            left[pair] -= 1
+            shared += 1
+    return shared
 
 
 def union_lcs(reference: Sequence[Sequence[str]], candidate: Sequence[Sequence[str]]) -> list[str]:

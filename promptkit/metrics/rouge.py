@@ -1,9 +1,9 @@
 """ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum (Lin 2004), with the numbers of rouge-score at a fraction of its cost.
 
-The tokens of a pair of texts become characters of two strings, on which overlaps are counted by string methods and the
-longest common subsequence by rapidfuzz; the union of subsequences that ROUGE-Lsum needs is traced on integers, one
-per column of the table, instead of a list of lists (see ``overlap``). Every figure is bit for bit that of rouge-score 0.1.2, ties of the
-trace included; see ``benchmarks/rouge_speed.py``.
+Overlaps are counted on sorted lists and dictionaries, the longest common subsequence comes from rapidfuzz, and the
+union of subsequences that ROUGE-Lsum needs is traced on integers, one per column of the table, instead of a list of
+lists (see ``overlap``). Every figure is bit for bit that of rouge-score 0.1.2, ties of the trace included;
+``benchmarks/rouge_speed.py`` measures and checks it.
 
 Where the variants differ: ``rouge-score`` lower-cases, keeps letters and digits, and counts every occurrence;
 ``textbook`` is what the package *rouge* prints: text split at spaces, case and punctuation kept, sentences split at
@@ -17,8 +17,8 @@ from itertools import chain, pairwise
 from typing import Literal, NamedTuple
 
 from promptkit.errors import MetricError, SettingError, explain, one_of
-from promptkit.metrics.overlap import lcs_length, shared_items, shared_pairs, spell, union_lcs
-from promptkit.metrics.tokenize import Tokenizer, get_tokenizer
+from promptkit.metrics.overlap import lcs_length, shared_items, shared_pairs, union_lcs
+from promptkit.metrics.tokenize import Tokenizer, get_tokenizer, unicode_tokens
 
 __all__ = ["ROUGE_KINDS", "RougeScore", "rouge"]
 
@@ -80,9 +80,9 @@ def rouge(
         >>> rouge("你好世界", "你好世界")["rouge2"].f1
         1.0
     """
-    if not _KNOWN.issuperset(kinds):
+    if kinds is not ROUGE_KINDS and not _KNOWN.issuperset(kinds):
         raise SettingError(explain("kinds", of="rouge", must=f"among {', '.join(ROUGE_KINDS)}", got=tuple(kinds)))
-    split = get_tokenizer(tokenizer, stemmer=stemmer)
+    split = unicode_tokens if tokenizer == "unicode" and not stemmer else get_tokenizer(tokenizer, stemmer=stemmer)
     if isinstance(reference, str) and variant == "rouge-score":
         return _pair(prediction, reference, split, kinds)
     if variant not in _VARIANTS:
@@ -98,24 +98,25 @@ def rouge(
 
 def _pair(prediction: str, reference: str, split: Tokenizer, kinds: Sequence[str]) -> dict[str, RougeScore]:
     """Scores one prediction against one reference as rouge-score does."""
-    wanted = split(reference)
-    if not wanted:
+    want = split(reference)
+    if not want:
         if reference.strip():
             raise MetricError(_unseen(reference))
         return dict.fromkeys(kinds, _ZERO)
-    had = split(prediction)
-    have, want = spell(had, wanted)
+    have = split(prediction)
+    size, wanted = len(have), len(want)
     figures: dict[str, RougeScore] = {}
     for kind in kinds:
         if kind == "rouge1":
-            figures[kind] = _figure(shared_items(have, want), len(have), len(want))
+            figures[kind] = _figure(shared_items(have, want), size, wanted)
         elif kind == "rouge2":
-            figures[kind] = _figure(shared_pairs(have, want), len(have) - 1, len(want) - 1)
-        elif kind == "rougeL" or ("\n" not in prediction and "\n" not in reference):
-            # Of one sentence each the union of subsequences is the subsequence.
-            figures[kind] = figures.get("rougeL") or _figure(lcs_length(have, want), len(have), len(want))
-        else:
+            figures[kind] = _figure(shared_pairs(have, want), size - 1, wanted - 1)
+        elif kind == "rougeL":
+            figures[kind] = _figure(lcs_length(have, want), size, wanted)
+        elif "\n" in prediction or "\n" in reference:
             figures[kind] = _summary(prediction, reference, split)
+        else:  # of one sentence each, the union of subsequences is the subsequence
+            figures[kind] = figures.get("rougeL") or _figure(lcs_length(have, want), size, wanted)
     return figures
 
 
@@ -123,9 +124,8 @@ def _summary(prediction: str, reference: str, split: Tokenizer) -> RougeScore:
     """Computes ROUGE-Lsum of texts of several lines, in which no token counts more often than both texts have it."""
     had = [split(line) for line in prediction.split("\n")]
     wanted = [split(line) for line in reference.split("\n")]
-    covered = union_lcs(wanted, had)
     have = list(chain.from_iterable(had))
-    return _figure(shared_items(*spell(have, covered)), len(have), sum(map(len, wanted)))
+    return _figure(shared_items(union_lcs(wanted, had), have), len(have), sum(map(len, wanted)))
 
 
 def _figure(hits: int, have: int, want: int) -> RougeScore:

@@ -234,10 +234,12 @@ def _as_spec(fields: object) -> ReaderSpec:
     except ValidationError as error:
         fault = error.errors()[0]
         which = str(fault["loc"][0]) if fault["loc"] else "spec"
-        must = fault["msg"].removeprefix("Input should be ")
-        if fault["type"] == "extra_forbidden":
+        must, got = fault["msg"].removeprefix("Input should be "), fault["input"]
+        if fault["type"] == "missing":
+            must, got = "given", None
+        elif fault["type"] == "extra_forbidden":
             must = f"left out; the fields are {', '.join(ReaderSpec.model_fields)}"
-        raise TaskError(explain(which, of="ReaderSpec", must=must, got=fault["input"])) from None
+        raise TaskError(explain(which, of="ReaderSpec", must=must, got=got)) from None
 
 
 def _check(spec: ReaderSpec) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from promptkit import FewShot, ScriptedBackend, load_task
+from promptkit import ChainOfThought, FewShot, ScriptedBackend, WindowStop, load_task
 from promptkit.adapters import PlanPredictor
 from promptkit.adapters.settings import register, settings
+from promptkit.backends.base import prompt_texts
 from promptkit.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter
-from promptkit.types import Example, Prediction, Query, Request
+from promptkit.types import Example, Prediction, Progress, Query, Reply, Request
 
 WORDS = ("the parcel is late", "forgot my password", "where is my refund", "the box is torn", "do you hire")
 LABELS = ("Harbor", "Lantern", "Quarry", "Meadow", "Anchor")
@@ -44,6 +45,59 @@ def test_few_shot_keeps_the_contract(select: str) -> None:
 @pytest.mark.parametrize("variant", [{"shots": 0}, {"answer_by": "likelihood"}, {"form": "chat"}])
 def test_variants_keep_the_contract(variant: dict[str, Any]) -> None:
     check_adapter(FewShot(load_task("tickets"), **variant), examples(), backend())
+
+
+def reason(request: Request, index: int) -> str:
+    """Depends on the whole prompt and the sample index; of some questions all paths agree, of some none can be read."""
+    prompt = "\n".join(prompt_texts(request.prompt))
+    mood = sum(prompt.encode()) % 3
+    if mood == 0:
+        return " I wonder."
+    number = index % 4 if mood == 1 else 5
+    return f" path {index % 6} of {len(prompt)}. The answer is {number}.\n\n"
+
+
+class Reasoning(ScriptedBackend):
+    """A scripted model that tells how sure it is."""
+
+    def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
+        replies = super().generate(requests, progress=progress)
+        return [
+            replace(reply, completions=tuple(replace(c, logprob=-0.1 * c.tokens * (1 + c.index % 3)) for c in reply.completions))
+            for reply in replies
+        ]
+
+
+def problems(count: int = 24) -> list[Example]:
+    return [
+        Example(Query({"question": f"What is {i} and {i}, {WORDS[i % 5]}?"}, f"p{i}"), (str(2 * i),), f"{i} twice.")
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("stop", ["none", "beta", "window", WindowStop(2)])
+@pytest.mark.parametrize("vote", ["majority", "distinct", "weighted"])
+def test_chain_of_thought_keeps_the_contract(vote: Any, stop: Any) -> None:
+    adapter = ChainOfThought(load_task("apples"), shots=2, samples=9, vote=vote, stop=stop)
+    assert check_adapter(adapter, problems(), Reasoning(reason)) == tuple(CONTRACT)
+    found = adapter.fit(problems(), Reasoning(reason)).predict([one.query for one in problems()[-6:]])
+    assert len({one.samples_used for one in found}) > (stop != "none"), "no question was decided before another"
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"shots": 0, "tie": "first"},
+        {"select": "nearest", "near": 0.5},
+        {"select": "searched", "trials": 2},
+        {"form": "chat", "min_agreement": 0.4},
+        {"bootstrap": True, "bootstrap_items": 4, "show_reasoning": False},
+        {"samples": 1, "temperature": 0.0},
+    ],
+)
+def test_variants_of_chain_of_thought_keep_the_contract(variant: dict[str, Any]) -> None:
+    settings = {"shots": 2, "samples": 6, "stop": "beta", **variant}
+    check_adapter(ChainOfThought(load_task("apples"), **settings), problems(), Reasoning(reason))
 
 
 class Broken:

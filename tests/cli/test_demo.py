@@ -20,7 +20,7 @@ def lemons(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_demo_evaluates_every_domain_with_0_4_and_8_shots(run: Run, lemons: None) -> None:
-    outcome = run("demo", "--items", "2", "--json")
+    outcome = run("demo", "--items", "2", "--samples", "0", "--json")
     assert outcome.code == 0, outcome.err
     reports = json.loads(outcome.out)
     expected = [(name, shots) for name in pk.list_tasks() for shots in ("zero-shot", "4 shots", "8 shots")]
@@ -30,6 +30,18 @@ def test_demo_evaluates_every_domain_with_0_4_and_8_shots(run: Run, lemons: None
         assert report["items"] == 2
     shots = [report["rows"][0]["shots"] for report in reports]
     assert shots == [0, 4, 8] * len(pk.list_tasks())
+
+
+def test_demo_adds_reasoning_and_voting_where_a_domain_has_reasoning(run: Run, lemons: None) -> None:
+    arguments = ["--domain", "apples", "--domain", "tickets", "--shots", "0", "--items", "2", "--samples", "5"]
+    outcome = run("demo", *arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    assert [(report["domain"], report["strategy"]) for report in json.loads(outcome.out)] == [
+        ("apples", "zero-shot"),
+        ("apples", "4 shots reasoned"),
+        ("apples", "4 shots reasoned, vote of 5 (beta)"),
+        ("tickets", "zero-shot"),
+    ]
 
 
 def test_demo_prints_a_table_and_nothing_else(run: Run, lemons: None, domain: str) -> None:

@@ -68,14 +68,12 @@ def test_predict_shows_an_answer_that_could_not_be_read_as_none(run: Run, domain
         ('{"question": null}\n', "row 1: lacks the text of 'question'"),
         (b"\xff\n", "row 1: text must be UTF-8, got byte 0xff"),
         ('{"question": "  "}\n', "says nothing: every field is empty"),
-        ("[]\n" * 12, "row 10: lacks the text"),
+        ('{"q": "b"}\n' * 12, "row 10: lacks the text of 'question'; and 2 more"),
     ],
 )
 def test_predict_names_bad_rows_before_a_model_is_loaded(
     run: Run, domain: str, model: Models, stdin: str | bytes, message: str
 ) -> None:
-    if stdin == "[]\n" * 12:  # a list is plain text to a task of one field, so another bad row is repeated
-        stdin, message = '{"q": 1}\n' * 12, "row 10: lacks the text of 'question'; and 2 more"
     outcome = run("predict", domain, stdin=stdin)
     assert (outcome.code, outcome.out, model) == (1, "", [])
     assert outcome.err.startswith("error: ")
@@ -88,9 +86,7 @@ def test_predict_refuses_a_missing_file(run: Run, domain: str, model: Models) ->
     assert "nowhere.jsonl" in outcome.err
 
 
-def test_predict_prints_what_it_has_and_fails_if_a_question_does_not_fit(
-    run: Run, domain: str, model: Models
-) -> None:
+def test_predict_prints_what_it_has_and_fails_if_a_question_does_not_fit(run: Run, domain: str, model: Models) -> None:
     long = json.dumps({"id": "long", "question": "word " * 5000})
     outcome = run("predict", domain, "--json", stdin=rows("Finland") + long)
     assert outcome.code == 1
@@ -193,3 +189,50 @@ def test_eval_scores_other_data_than_the_domain_has(run: Run, domain: str, model
     outcome = run("eval", domain, "--data", str(tmp_path / "other"), "--shots", "1", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)[0]["metrics"]["exact_match"]["mean"] == 1.0
+
+
+@pytest.fixture
+def voters(monkeypatch: pytest.MonkeyPatch) -> Models:
+    """A model whose paths disagree: 5, 6, 5 by another route, 6 by the very same words."""
+    paths = [f" {path}. The answer is {path[-1]}." for path in ("2 + 3 = 5", "2 * 3 = 6", "3 + 2 = 5", "2 * 3 = 6")]
+    made: Models = []
+
+    def make(name: str) -> pk.ScriptedBackend:
+        made.append(pk.ScriptedBackend(paths, name=name, context_window=20_000))
+        return made[-1]
+
+    monkeypatch.setitem(vars(pk), "LocalBackend", make)
+    return made
+
+
+def test_predict_reasons_and_votes(run: Run, voters: Models) -> None:
+    options = ["--shots", "2", "--samples", "4", "--vote", "distinct", "--stop", "beta", "--json"]
+    outcome = run("predict", "apples", *options, stdin="How many?\n")
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert (found["answer"], found["votes"], found["agreement"], found["tie"]) == ("5", {"5": 2, "6": 1}, 0.5, False)
+    assert (found["samples_used"], found["shots"]) == (4, 2)
+    outcome = run("predict", "apples", "--ask", "reasoned", "--json", stdin="How many?\n")
+    assert (json.loads(outcome.out)["answer"], json.loads(outcome.out)["samples_used"]) == ("5", 1)
+
+
+def test_eval_scores_reasoning_and_voting(run: Run, voters: Models) -> None:
+    options = ["--limit", "2", "--shots", "0,2", "--json"]
+    for more, names in (
+        (["--ask", "reasoned"], ["zero-shot reasoned", "2 shots reasoned"]),
+        (["--samples", "3"], ["zero-shot reasoned, vote of 3", "2 shots reasoned, vote of 3"]),
+        (
+            ["--samples", "6", "--stop", "window"],
+            ["zero-shot reasoned, vote of 6 (window)", "2 shots reasoned, vote of 6 (window)"],
+        ),
+    ):
+        outcome = run("eval", "apples", *options, *more)
+        assert outcome.code == 0, outcome.err
+        assert [report["strategy"] for report in json.loads(outcome.out)] == names
+    assert json.loads(outcome.out)[0]["rows"][0]["samples_used"] == 6
+
+
+def test_a_vote_cannot_go_by_likelihood(run: Run, voters: Models) -> None:
+    outcome = run("eval", "tickets", "--samples", "3", "--answer-by", "likelihood")
+    assert (outcome.code, voters) == (2, [])
+    assert "--samples" in outcome.err and "must be 1 with --answer-by likelihood" in " ".join(outcome.err.split())

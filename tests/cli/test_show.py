@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 @given(st.text(st.characters()))
 def test_printable_leaves_no_control_character_and_changes_nothing_else(text: str) -> None:
     shown = printable(text)
-    assert not any(ord(char) < 32 and char not in "\n\t" or 127 <= ord(char) < 160 for char in shown)
+    assert not any((ord(char) < 32 and char not in "\n\t") or 127 <= ord(char) < 160 for char in shown)
     shown.encode("utf-8")
     if text.isprintable():
         assert shown == text

@@ -161,6 +161,19 @@ def test_a_spec_that_contradicts_itself_is_refused(fields: dict[str, object], me
     assert message in str(refused.value)
 
 
+def test_a_spec_can_be_a_mapping() -> None:
+    assert Reader({"kind": "label", "labels": ["spam"]}).spec == ReaderSpec(kind="label", labels=("spam",))
+    for fields, message in (
+        ({"kind": "txt"}, "ReaderSpec: kind must be 'text', 'line', "),
+        ({"kind": "text", "patern": "a"}, "ReaderSpec: patern must be left out; the fields are kind, marker, "),
+        ({}, "ReaderSpec: kind must be given, got None"),
+        (["kind"], "ReaderSpec: spec must be "),
+    ):
+        with pytest.raises(TaskError) as refused:
+            Reader(fields)  # type: ignore[arg-type]
+        assert str(refused.value).startswith(message)
+
+
 def test_a_spec_is_closed() -> None:
     with pytest.raises(ValidationError, match="patern"):
         ReaderSpec.model_validate({"kind": "text", "patern": "a"})

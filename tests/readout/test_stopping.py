@@ -57,6 +57,22 @@ def test_later_samples_never_move_the_stop(answers: list[str | None], more: list
     assert stop is None or rule.stops_at(answers + more) == stop
 
 
+@given(ANSWERS, st.sampled_from([BetaStop(), BetaStop(0.7), WindowStop(3)]))
+def test_the_fewest_more_are_enough_and_no_fewer_are(answers: list[str | None], rule: BetaStop | WindowStop) -> None:
+    if rule.stops_at(answers) is not None:
+        return
+    if isinstance(rule, WindowStop):
+        answers = answers[: len(answers) // rule.size * rule.size]  # asked between windows
+    more = rule.fewest_more(answers)
+    ends = {rule.stops_at([*answers, *[answer] * more]) for answer in ["1", "2", "3", None]}
+    assert len(answers) + more in ends
+    assert ends <= {None, len(answers) + more}  # whatever agrees, it never ends before
+
+
+def test_the_fewest_more_look_only_at_counted_samples() -> None:
+    assert BetaStop().fewest_more(["5", "6", "6"], [True, False, False]) == 3
+
+
 def test_a_question_without_readable_samples_is_given_up() -> None:
     assert BetaStop().stops_at([None] * 10) == 4
     assert WindowStop().stops_at([None] * 10) == 5

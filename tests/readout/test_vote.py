@@ -126,6 +126,41 @@ def test_a_thousand_permutations() -> None:
             assert outcome.answer == expected and outcome.agreement == 4 / 25
 
 
+@given(TEXTS, st.sampled_from(["majority", "distinct", "weighted"]), st.randoms())
+def test_order_matters_to_the_first_seen_only_where_answers_are_tied(
+    samples: list[Sample], rule: str, rng: random.Random
+) -> None:
+    one = vote(samples, reader=READER, rule=rule, tie="first")  # type: ignore[arg-type]
+    other = vote(rng.sample(samples, len(samples)), reader=READER, rule=rule, tie="first")  # type: ignore[arg-type]
+    assert dict(one.votes) == dict(other.votes) and one.tie == other.tie
+    assert one.answer == other.answer or one.tie
+
+
+@pytest.mark.parametrize("tie", ["stable", "first"])
+def test_a_thousand_permutations_without_a_tie(tie: str) -> None:
+    rng = random.Random(1)
+    samples = ["The answer is 5."] * 3 + ["The answer is 6."] * 2 + ["I cannot say."] * 5
+    for _ in range(1000):
+        rng.shuffle(samples)
+        outcome = vote(samples, reader=READER, tie=tie)  # type: ignore[arg-type]
+        assert (outcome.answer, outcome.agreement, outcome.tie) == ("5", 0.3, False)
+
+
+@pytest.mark.parametrize("rule", ["majority", "distinct"])
+@pytest.mark.parametrize("near", [None, 0.5])
+def test_megabytes_of_one_letter_abstain(rule: str, near: float | None) -> None:
+    outcome = vote(["a" * 1_000_000] * 3 + ["b. The answer is 5."], reader=READER, rule=rule, near=near)  # type: ignore[arg-type]
+    assert (outcome.answer, outcome.abstained, outcome.agreement) == ("5", 3, 0.25)
+    long = ["a" * (1_000_000 + n) + " The answer is 5." for n in range(3)]
+    outcome = vote(long, reader=READER, rule=rule, near=near)  # type: ignore[arg-type]
+    assert (outcome.answer, outcome.distinct_paths) == ("5", 3 if near is None else 1)
+
+
+def test_an_answer_echoed_from_the_question_gives_way_to_the_last_one() -> None:
+    echo = "Tom says: The answer is 7. No. 2 + 3 = 5. The answer is 5."
+    assert dict(vote([echo, echo, "Tom says: The answer is 7."], reader=READER).votes) == {"5": 2, "7": 1}
+
+
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12))
 def test_first_takes_the_first_seen_of_the_tied(answers: list[str]) -> None:
     counts = Counter(answers)
@@ -146,6 +181,15 @@ def test_samples_behind_the_stop_change_nothing() -> None:
         longer = vote(FOUR[:1] * 4 + FOUR[1:] * 5, reader=READER, stop="beta", near=near)
         assert short.samples_used == longer.samples_used == 4
         assert (short.votes, short.distinct_paths) == (longer.votes, longer.distinct_paths)
+
+
+def test_a_vote_says_how_many_more_samples_could_decide_it() -> None:
+    assert vote([], stop="beta").more_needed == 4
+    assert vote(["5", "5", "5", "6"], stop="beta").more_needed == 3
+    assert vote(["5", "5", "6"], stop="window").more_needed == 2
+    assert vote(["5"] * 4, stop="beta").more_needed == vote(["5"]).more_needed == 0
+    same = ["3 + 3. The answer is 6."] * 3
+    assert vote(same, reader=READER, stop="beta", rule="distinct").more_needed == 3
 
 
 def test_a_repeated_path_adds_no_certainty_under_distinct() -> None:

@@ -22,13 +22,13 @@ INSTRUCTIONS = {
     "chinese": ("回答。", "看一看，说一说。"),
 }
 WEIGHTS = {
-    "problems": 0.29,
-    "labels": 0.27,
-    "transforms": 0.24,
-    "facts": 0.06,
-    "rewriting": 0.07,
+    "problems": 0.28,
+    "labels": 0.33,
+    "transforms": 0.22,
+    "facts": 0.05,
+    "rewriting": 0.06,
     "chinese": 0.05,
-    "prose": 0.02,
+    "prose": 0.01,
 }
 LEARN_QUESTIONS = 0.3  # Share of documents in which the questions are learnt too, not only the answers.
 

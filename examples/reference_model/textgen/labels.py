@@ -97,26 +97,27 @@ def draw_classes(rng: random.Random, most: int = 6) -> tuple[Source, list[str]]:
 
 
 def draw_label_names(rng: random.Random, classes: list[str]) -> list[str]:
-    """Draws names for the classes: invented, borrowed, letters, codes or (seldom) their true names."""
+    """Draws names for the classes: their true names, invented or borrowed ones, letters, numbers or codes."""
     kind = rng.random()
     count = len(classes)
-    if kind < 0.4:
-        names = [pseudo_word(rng) for _ in classes]
-    elif kind < 0.52:
-        names = rng.sample(LABEL_WORDS, count)
-    elif kind < 0.68:
-        names = rng.sample(NOUNS + ADJECTIVES + VERBS, count)
-    elif kind < 0.74:
-        names = rng.sample([chr(65 + i) for i in range(26)], count)
-    elif kind < 0.78:
-        names = [str(n) for n in rng.sample(range(10) if rng.random() < 0.5 else range(10, 100), count)]
-    elif kind < 0.84:
-        names = [rng.choice("ABCDEFGHKLMNPQRSTX") + str(n) for n in rng.sample(range(1, 100), count)]
-    elif kind < 0.92:
-        names = [rng.choice(ADJECTIVES) + rng.choice((" ", "-", "_")) + word for word in rng.sample(NOUNS, count)]
-    else:
+    if kind < 0.25:
+        # True names teach which words belong together; the others teach to take names from the examples.
         names = list(classes)
-    if len(set(names)) < count:
+    elif kind < 0.55:
+        names = [pseudo_word(rng) for _ in classes]
+    elif kind < 0.64:
+        names = rng.sample(LABEL_WORDS, count)
+    elif kind < 0.78:
+        names = rng.sample(NOUNS + ADJECTIVES + VERBS, count)
+    elif kind < 0.83:
+        names = rng.sample([chr(65 + i) for i in range(26)], count)
+    elif kind < 0.86:
+        names = [str(n) for n in rng.sample(range(10) if rng.random() < 0.5 else range(10, 100), count)]
+    elif kind < 0.91:
+        names = [rng.choice("ABCDEFGHKLMNPQRSTX") + str(n) for n in rng.sample(range(1, 100), count)]
+    else:
+        names = [rng.choice(ADJECTIVES) + rng.choice((" ", "-", "_")) + word for word in rng.sample(NOUNS, count)]
+    if len(set(names)) < count:  # two words of two lists may be equal
         return draw_label_names(rng, classes)
     case = rng.random()
     return [n.capitalize() if case < 0.3 else n.upper() if case < 0.42 else n for n in names]

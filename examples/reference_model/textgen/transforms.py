@@ -156,7 +156,7 @@ def replace_operation(rng: random.Random) -> Make:
 
 
 OPERATIONS: tuple[tuple[float, Callable[[random.Random], Make]], ...] = (
-    (0.34, list_operation), (0.52, wrap_operation), (0.68, lookup_operation), (0.9, extract_operation), (1.0, replace_operation),
+    (0.26, list_operation), (0.42, wrap_operation), (0.68, lookup_operation), (0.88, extract_operation), (1.0, replace_operation),
 )  # fmt: skip
 
 
