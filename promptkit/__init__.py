@@ -13,8 +13,6 @@ Example:
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,9 +44,9 @@ if TYPE_CHECKING:
     from promptkit.errors import TaskError as TaskError
     from promptkit.errors import TemplateError as TemplateError
     from promptkit.errors import UnsupportedError as UnsupportedError
-    from promptkit.evaluate import Cost as Cost
-    from promptkit.evaluate import Report as Report
-    from promptkit.evaluate import evaluate as evaluate
+    from promptkit.evaluation import Cost as Cost
+    from promptkit.evaluation import Report as Report
+    from promptkit.evaluation import evaluate as evaluate
     from promptkit.metrics import get_metric as get_metric
     from promptkit.metrics import rouge as rouge
     from promptkit.prompts import lint as lint
@@ -85,7 +83,7 @@ _NAMES_BY_MODULE = {
     "data": "Data DataWarning Leakage Split load_examples measure_leakage",
     "errors": "ArtifactError BackendError ContextLengthError DataError LeakageError MetricError MissingExtraError "
     "PromptkitError SettingError TaskError TemplateError UnsupportedError",
-    "evaluate": "Cost Report evaluate",
+    "evaluation": "Cost Report evaluate",
     "metrics": "get_metric rouge",
     "prompts": "lint render",
     "readout": "BetaStop Reader Vote VoteSummary WindowStop vote vote_rows",
@@ -111,18 +109,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Lists public names whether or not they are imported yet."""
     return sorted({*globals(), *__all__})
-
-
-class _Package(types.ModuleType):
-    """This package as a module that keeps ``promptkit.evaluate`` the function.
-
-    Python binds a submodule to its package under its own name after importing it. Where a public function has the
-    name of its module, that binding would hide the function as soon as anything imports the module.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -179,13 +179,13 @@ def test_nearest_decides_between_equals_by_seed() -> None:
 def test_diverse_avoids_a_near_copy_that_nearest_takes() -> None:
     rows = [
         example("red apple pie recipe"),
-        example("red apple pie recipes"),
-        example("green pears for dinner"),
+        example("red apple pie recipe idea"),
+        example("pears for dinner"),
         example("blue sky over the sea"),
     ]
-    query = {"question": "red apple pie recipe with green pears"}
-    assert set(said(select("nearest", rows, 2, query=query))) == {"red apple pie recipe", "red apple pie recipes"}
-    assert said(select("diverse", rows, 2, query=query)) == ["green pears for dinner", "red apple pie recipe"]
+    query = {"question": "red apple pie recipe and pears"}
+    assert set(said(select("nearest", rows, 2, query=query))) == {"red apple pie recipe", "red apple pie recipe idea"}
+    assert said(select("diverse", rows, 2, query=query)) == ["pears for dinner", "red apple pie recipe"]
 
 
 def test_diverse_is_the_maximal_marginal_relevance_of_the_paper() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from promptkit.cli.show import print_json, print_table
 
 if TYPE_CHECKING:
-    from promptkit.evaluate import Report
+    from promptkit.evaluation import Report
 
 __all__ = ["describe", "print_reports"]
 

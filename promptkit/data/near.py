@@ -55,7 +55,7 @@ _CONTAINED = 2.0  # the likeness of a text that stands in the other as a whole, 
 
 _CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|[-+*/](?=\s?\d)|[+*/=<>^%]|[^\W\d_{_CJK}]+(?:'[^\W\d_{_CJK}]+)*")
-_MARK = re.compile(r"(?![*/%&#@\\]|[-.,:]\d)[^\w\s]|_")
+_MARK = re.compile(r"(?![*/%&#@\\]|[-.,:]\d|(?<=\d )- \d)[^\w\s]|_")
 _NUMBER_WORDS = frozenset(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million half"
@@ -90,7 +90,7 @@ class Item:
     @cached_property
     def triples(self) -> frozenset[tuple[str, ...]]:
         """Runs of three words, with the ends of each field as words of their own."""
-        padded = [["", "", *part, "", ""] for part in self._masked]
+        padded = [["", *part, ""] for part in self._masked]
         return frozenset(run for part in padded for run in zip(part, part[1:], part[2:], strict=False))
 
 

@@ -1,6 +1,18 @@
-"""Scores of answers: ROUGE, exact match, token F1, numeric match."""
+"""What an answer is worth: ROUGE, exact match, token F1, numeric match."""
 
-from promptkit.metrics.registry import METRICS, Metric, get_metric
-from promptkit.metrics.rouge import RougeScore, rouge
+from promptkit.metrics.registry import Metric, get_metric, list_metrics
+from promptkit.metrics.rouge import ROUGE_KINDS, RougeScore, rouge
+from promptkit.metrics.tokenize import Tokenizer, get_tokenizer, rouge_score_tokens, unicode_tokens
 
-__all__ = ["METRICS", "Metric", "RougeScore", "get_metric", "rouge"]
+__all__ = [
+    "ROUGE_KINDS",
+    "Metric",
+    "RougeScore",
+    "Tokenizer",
+    "get_metric",
+    "get_tokenizer",
+    "list_metrics",
+    "rouge",
+    "rouge_score_tokens",
+    "unicode_tokens",
+]

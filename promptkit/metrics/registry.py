@@ -1,66 +1,101 @@
-"""Metrics by name: each scores an answer against targets, from 0 to 1."""
+"""Metrics by name, for evaluations: an answer that may be missing, against one or several accepted targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from promptkit.errors import MetricError, explain, one_of
 from promptkit.metrics.rouge import ROUGE_KINDS, rouge
 from promptkit.metrics.text import answered, exact_match, numeric_match, token_f1
 
-__all__ = ["METRICS", "Metric", "get_metric"]
-
-Scorer = Callable[[str | None, Sequence[str]], float]
+__all__ = ["Metric", "get_metric", "list_metrics"]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A named score of one answer.
+    """A metric by name.
 
     Attributes:
-        name: Its name in tables and settings.
-        score: Called with the answer (or ``None``) and the accepted answers; returns a value in [0, 1], the best over
-            the accepted answers. Raises ``MetricError`` if it cannot see anything in one of them.
+        name: Its name in settings and reports.
+        pair: Scores one answer against one target, from 0 to 1.
     """
 
     name: str
-    score: Scorer
+    pair: Callable[[str, str], float]
+
+    def score(self, answer: str | None, targets: Sequence[str]) -> float:
+        """Scores an answer against the target that it meets best.
+
+        Args:
+            answer: What was read from the completion, or ``None`` for no answer, which scores 0.
+            targets: The accepted answers, at least one.
+
+        Returns:
+            A number from 0 to 1.
+
+        Raises:
+            MetricError: There is no target, or the metric sees nothing in one of them.
+
+        Example:
+            >>> get_metric("numeric_match").score("1,000", ["999", "1000.0"])
+            1.0
+        """
+        texts = [targets] if isinstance(targets, str) else targets
+        if not texts:
+            raise MetricError(explain("targets", of=self.name, must="at least one accepted answer", got=targets))
+        best = max(self.pair("" if answer is None else answer, text) for text in texts)
+        return 0.0 if answer is None else best
 
 
-def _rouge_f1(kind: str, answer: str | None, targets: Sequence[str]) -> float:
-    if not targets or any(not target.strip() for target in targets):
-        raise MetricError(explain("target", of=kind, must="a text that says something", got=list(targets)))
-    return rouge(answer or "", list(targets), kinds=(kind,))[kind].f1
+def _rouge(kind: str) -> Callable[[str, str], float]:
+    """Returns the F1 of one ROUGE figure."""
+
+    def pair(answer: str, target: str) -> float:
+        if not target.strip():
+            must = "a text with at least one letter or digit"
+            do = "correct the data or choose another metric"
+            raise MetricError(explain("target", of=kind, must=must, got=target, do=do))
+        return rouge(answer, target, kinds=(kind,))[kind].f1
+
+    return pair
 
 
-METRICS: dict[str, Scorer] = {
+_METRICS = {
     "exact_match": exact_match,
-    "numeric_match": numeric_match,
     "token_f1": token_f1,
-    **{kind: partial(_rouge_f1, kind) for kind in ROUGE_KINDS},
+    "numeric_match": numeric_match,
+    **{kind: _rouge(kind) for kind in ROUGE_KINDS},
     "answered": answered,
 }
-"""Every metric by name; the ROUGE kinds give F1."""
 
 
 def get_metric(name: str) -> Metric:
     """Returns a metric by name.
 
     Args:
-        name: One of ``METRICS``.
+        name: One of ``list_metrics()``.
 
     Returns:
         The metric.
 
     Raises:
-        MetricError: The name is unknown.
+        MetricError: There is no such metric.
 
     Example:
         >>> get_metric("rougeL").score("the cat", ["the cat sat", "a dog"])
         0.8
     """
-    if name not in METRICS:
-        raise MetricError(explain("metric", of="promptkit", must=one_of(METRICS), got=name))
-    return Metric(name, METRICS[name])
+    if name not in _METRICS:
+        raise MetricError(explain("metric", of="promptkit", must=one_of(_METRICS), got=name))
+    return Metric(name, _METRICS[name])
+
+
+def list_metrics() -> list[str]:
+    """Returns the names of all metrics.
+
+    Example:
+        >>> list_metrics()[:3]
+        ['exact_match', 'token_f1', 'numeric_match']
+    """
+    return list(_METRICS)

@@ -1,115 +1,114 @@
-"""Metrics that compare an answer with targets: exact match, token F1, numeric match, answered."""
+"""Metrics on short answers: exact match, token F1, numeric match, answered.
+
+Each takes one answer and one target and gives a number from 0 to 1. A target in which a metric sees nothing is an error,
+because every answer would score 0 against it and the mean would be silently wrong.
+"""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
 
 from promptkit.errors import MetricError, explain
-from promptkit.metrics.tokenize import get_tokenizer
+from promptkit.metrics.tokenize import unicode_tokens
 from promptkit.readout import normalize_number
 
-__all__ = ["answered", "exact_match", "fold", "numeric_match", "token_f1"]
+__all__ = ["answered", "exact_match", "numeric_match", "token_f1"]
 
 
-def fold(text: str) -> str:
-    """Returns a text in Unicode normal form NFKC with runs of white space as one space; case and signs are kept.
+def exact_match(answer: str, target: str) -> float:
+    """Tells whether two texts are equal after Unicode NFKC and folding of white space; case and punctuation count.
+
+    Args:
+        answer: What was answered.
+        target: What should have been answered.
+
+    Returns:
+        1.0 or 0.0.
+
+    Raises:
+        MetricError: The target is empty.
 
     Example:
-        >>> fold(" １２  mg ")
-        '12 mg'
+        >>> exact_match("New  York", "New York"), exact_match("new york", "New York")
+        (1.0, 0.0)
     """
+    wanted = _folded(target)
+    if not wanted:
+        raise _blind("exact_match", "a text that is not empty", target)
+    return float(_folded(answer) == wanted)
+
+
+def token_f1(answer: str, target: str) -> float:
+    """Returns the harmonic mean of token precision and recall, each token counted as often as both texts have it.
+
+    As in SQuAD (Rajpurkar et al. 2016), but on the Unicode tokens of the ROUGE metrics, so every script is seen, and
+    with articles kept, because they are words of one language only.
+
+    Args:
+        answer: What was answered.
+        target: What should have been answered.
+
+    Returns:
+        F1 from 0 to 1.
+
+    Raises:
+        MetricError: The target has no letter or digit.
+
+    Example:
+        >>> token_f1("the red apple", "a red apple")
+        0.6666666666666666
+    """
+    want = unicode_tokens(target)
+    if not want:
+        raise _blind("token_f1", "a text with at least one letter or digit", target)
+    have = unicode_tokens(answer)
+    shared = (Counter(have) & Counter(want)).total()
+    return 2 * shared / (len(have) + len(want))
+
+
+def numeric_match(answer: str, target: str) -> float:
+    """Tells whether two texts hold the same number, whatever its spelling (see ``normalize_number``).
+
+    Args:
+        answer: What was answered; a text without exactly one number matches nothing.
+        target: What should have been answered.
+
+    Returns:
+        1.0 or 0.0.
+
+    Raises:
+        MetricError: The target does not hold exactly one number.
+
+    Example:
+        >>> numeric_match("$1,000.00", "1000"), numeric_match("-5", "5")
+        (1.0, 0.0)
+    """
+    wanted = normalize_number(target)
+    if wanted is None:
+        raise _blind("numeric_match", "a text with exactly one number", target)
+    return float(normalize_number(answer) == wanted)
+
+
+def answered(answer: str, target: str) -> float:
+    """Returns 1.0: there is an answer, right or wrong.
+
+    Args:
+        answer: What was answered.
+        target: Not looked at.
+
+    Returns:
+        1.0; of a missing answer every metric is 0.
+    """
+    return 1.0
+
+
+def _folded(text: str) -> str:
+    """Folds compatibility forms and white space."""
     return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
-def exact_match(answer: str | None, targets: Sequence[str]) -> float:
-    """Returns 1.0 if the answer equals a target after ``fold``, else 0.0.
-
-    Args:
-        answer: What was read, or ``None``.
-        targets: Accepted answers.
-
-    Returns:
-        1.0 or 0.0.
-
-    Raises:
-        MetricError: A target says nothing.
-
-    Example:
-        >>> exact_match("-5  mg", ["-5 mg"]), exact_match("5 mg", ["-5 mg"])
-        (1.0, 0.0)
-    """
-    folded = [fold(target) for target in targets]
-    if not all(folded):
-        raise MetricError(explain("target", of="exact_match", must="a text that says something", got=list(targets)))
-    return float(answer is not None and fold(answer) in folded)
-
-
-def token_f1(answer: str | None, targets: Sequence[str]) -> float:
-    """Returns the harmonic mean of token precision and recall (Rajpurkar et al. 2016, SQuAD), the best over targets.
-
-    Unlike SQuAD's script, articles count, and tokens are those of the Unicode tokenizer of ROUGE.
-
-    Args:
-        answer: What was read, or ``None``.
-        targets: Accepted answers.
-
-    Returns:
-        A value in [0, 1].
-
-    Raises:
-        MetricError: A target has no token that the metric can see.
-
-    Example:
-        >>> round(token_f1("the red house", ["a red house"]), 3)
-        0.667
-    """
-    split = get_tokenizer("unicode", stemmer=False)
-    wanted = [Counter(split(target)) for target in targets]
-    if not all(wanted):
-        raise MetricError(explain("target", of="token_f1", must="a text with at least one token", got=list(targets)))
-    had = Counter(split(answer or ""))
-    best = 0.0
-    for want in wanted:
-        shared = (had & want).total()
-        best = max(best, 2 * shared / (had.total() + want.total()))
-    return best
-
-
-def numeric_match(answer: str | None, targets: Sequence[str]) -> float:
-    """Returns 1.0 if the answer is the number of a target, in whatever spelling, else 0.0.
-
-    Args:
-        answer: What was read, or ``None``.
-        targets: Accepted answers; each must be a number.
-
-    Returns:
-        1.0 or 0.0.
-
-    Raises:
-        MetricError: A target is no number.
-
-    Example:
-        >>> numeric_match("1,000.0", ["1000"])
-        1.0
-    """
-    wanted = [normalize_number(target) for target in targets]
-    if None in wanted:
-        must, do = "a number", "choose exact_match for answers that are not numbers"
-        raise MetricError(explain("target", of="numeric_match", must=must, got=list(targets), do=do))
-    had = normalize_number(answer) if answer is not None else None
-    return float(had is not None and had in wanted)
-
-
-def answered(answer: str | None, targets: Sequence[str]) -> float:
-    """Returns 1.0 if an answer could be read, right or wrong, else 0.0.
-
-    Args:
-        answer: What was read, or ``None``.
-        targets: Not looked at.
-
-    Returns:
-        1.0 or 0.0.
-    """
-    return float(answer is not None)
+def _blind(metric: str, must: str, target: str) -> MetricError:
+    """Words the refusal of a target."""
+    do = "correct the data or choose another metric"
+    return MetricError(explain("target", of=metric, must=must, got=target, do=do))

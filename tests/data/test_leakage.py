@@ -33,7 +33,7 @@ NORMALISED: dict[str, Callable[[str], str]] = {
     "upper case": str.upper,
     "white space": lambda text: "  " + text.replace(" ", " \t\n") + "\u3000",
     "full width": full_width,
-    "decomposed": lambda text: unicodedata.normalize("NFKD", text + " é"),
+    "decomposed": lambda text: unicodedata.normalize("NFKD", text),
     "no punctuation": lambda text: text.replace("?", "").replace(",", ""),
     "more punctuation": lambda text: text.replace(" report", ", report") + "!?…",
     "other quotes": lambda text: text.replace("“", '"').replace("”", "'"),

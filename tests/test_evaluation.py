@@ -55,7 +55,7 @@ def test_the_table_says_what_the_report_holds() -> None:
     text = str(pk.evaluate(predictor(), ITEMS, ["exact_match"]))
     assert "4 examples, 3 answered, 1 without answer, 0 failed" in text
     assert "exact_match   0.500  [" in text
-    assert "tokens per item" in text
+    assert "2.0 generated tokens" in text
 
 
 def test_a_report_is_json() -> None:

@@ -141,7 +141,7 @@ def evaluate(
         The report.
 
     Raises:
-        DataError: There are no examples, or an id occurs twice.
+        DataError: There are no examples.
         MetricError: A metric is unknown or cannot see anything in a target; raised before any prediction is made.
 
     Example:
