@@ -1,7 +1,7 @@
 """Metrics on short answers: exact match, token F1, numeric match, answered.
 
-Each takes one answer and one target and gives a number from 0 to 1. A target in which a metric sees nothing is an error,
-because every answer would score 0 against it and the mean would be silently wrong.
+Each takes one answer and one target and gives a number from 0 to 1. A target in which a metric sees nothing is an
+error, because every answer would score 0 against it and the mean would be silently wrong.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ def test_names() -> None:
 @pytest.mark.parametrize("name", ["exact_match", "token_f1", "numeric_match", "answered", *ROUGE_KINDS])
 def test_the_best_target_counts_and_no_answer_scores_zero(name: str) -> None:
     metric = get_metric(name)
-    assert metric.score("12", ["5", "12"]) == 1
-    assert metric.score(None, ["5", "12"]) == 0
+    assert metric.score("12 kg", ["5 g", "12 kg"]) == 1
+    assert metric.score(None, ["5 g", "12 kg"]) == 0
 
 
 def test_rouge_metrics_are_f1() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from promptkit.errors import MetricError, SettingError
@@ -40,6 +40,7 @@ def tuples(figures: Any) -> dict[str, tuple[float, float, float]]:
 
 @given(TEXTS, TEXTS)
 def test_figures_are_identical_with_the_tokenizer_of_the_package(prediction: str, reference: str) -> None:
+    assume(PLAIN.score(reference, reference)["rouge1"].fmeasure or not reference.strip())
     assert tuples(rouge(prediction, reference, tokenizer="rouge-score")) == tuples(PLAIN.score(reference, prediction))
 
 
