@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 KINDS = ("rouge1", "rouge2", "rougeL")
 CASES = (
     # name, words, words in a line (0: one line), figures, pairs, target
-    ("short, 1/2/L", 20, 0, KINDS, 200, 0.0),
+    ("short, 1/2/L", 20, 0, KINDS, 200, 12.0),
     ("short, 1/2/L/Lsum", 20, 0, (*KINDS, "rougeLsum"), 200, 12.0),
     ("400 words, 1/2/L", 400, 0, KINDS, 6, 60.0),
     ("400 words, 1/2/L/Lsum", 400, 0, (*KINDS, "rougeLsum"), 6, 60.0),

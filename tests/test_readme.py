@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def tree() -> tuple[set[str], set[str]]:
-    block = next(b for b in re.findall(r"```\n(.*?)```", README, flags=re.S) if "promptkit/  " in b)
+    block = next(block for block in README.split("```")[1::2] if block.startswith("\npromptkit/"))
     top = set(re.findall(r"^(\w+/)", block, flags=re.M))
     rooms = set(re.findall(r"^  ([\w.]+/?) ", block, flags=re.M))
     return top, rooms

@@ -49,7 +49,7 @@ class Metric:
 
 
 def _rouge(kind: str) -> Callable[[str, str], float]:
-    """Returns the F1 of one ROUGE figure. (ROUGE-2 of a target of one token is 0, as in rouge-score: it has no pair.)"""
+    """Returns the F1 of one ROUGE figure. ROUGE-2 of a one-token target is 0, as in rouge-score: it has no pair."""
 
     def pair(answer: str, target: str) -> float:
         if not target.strip():

@@ -30,7 +30,9 @@ def reasons(request: Request, index: int) -> str:
     if number == 7:
         return " SECRET7 I do not know."
     right = number % 2 == 0
-    return f" {'GOOD' if right else 'SECRET'}{number} twice {number}. The answer is {2 * number if right else 1}.0.\n\nQ"
+    return (
+        f" {'GOOD' if right else 'SECRET'}{number} twice {number}. The answer is {2 * number if right else 1}.0.\n\nQ"
+    )
 
 
 def texts(backend: ScriptedBackend) -> list[str]:
@@ -100,7 +102,9 @@ def test_an_answer_without_reasoning_is_no_rationale(said: str) -> None:
 
 def test_targets_are_compared_as_the_reasoned_reader_reads_them() -> None:
     """A target that the reader does not know equals no answer, least of all one that it does not know either."""
-    letters = TASK.model_copy(update={"readers": {**TASK.readers, "reasoned": TASK.readers["reasoned"].model_copy(update={"then": "text"})}})
+    letters = TASK.model_copy(
+        update={"readers": {**TASK.readers, "reasoned": TASK.readers["reasoned"].model_copy(update={"then": "text"})}}
+    )
     word = Example(Query({"question": "What is it?"}, "w"), ("four",))
     backend = ScriptedBackend([" Hm, well. The answer is five."])
     with pytest.raises(DataError, match="got 0"):

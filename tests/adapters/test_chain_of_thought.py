@@ -61,7 +61,12 @@ def test_unreadable_samples_never_vote_and_lower_the_agreement() -> None:
 def test_five_hundred_unreadable_samples_are_no_answer(vote: str) -> None:
     prediction = fitted([" [invalid]"], samples=500, vote=vote).predict([ASKED])[0]
     assert prediction.answer is None and prediction.error is None
-    assert (prediction.agreement, dict(prediction.votes), prediction.tie, prediction.samples_used) == (0, {}, False, 500)
+    assert (prediction.agreement, dict(prediction.votes), prediction.tie, prediction.samples_used) == (
+        0,
+        {},
+        False,
+        500,
+    )
 
 
 def test_a_sample_cut_by_the_limit_abstains() -> None:
@@ -217,7 +222,9 @@ def test_a_domain_without_reasoning_says_so() -> None:
 
 def test_too_few_rationales_say_what_to_do() -> None:
     bare = [pk.Example(Query({"question": f"{n} and {n}?"}), (str(2 * n),)) for n in range(5)]
-    with pytest.raises(DataError, match=r"rationales must be there .* got 0; add rationales, bootstrap them with ChainOfThought"):
+    with pytest.raises(
+        DataError, match=r"rationales must be there .* got 0; add rationales, bootstrap them with ChainOfThought"
+    ):
         ChainOfThought(TASK, shots=2).fit(bare, ScriptedBackend())
     with pytest.raises(DataError, match="test"):
         ChainOfThought(TASK, shots=2).fit(pk.load_examples("apples").test, ScriptedBackend())
@@ -228,7 +235,9 @@ class Telling(ScriptedBackend):
 
     def generate(self, requests: Any, **rest: Any) -> Any:
         return [
-            replace(reply, completions=tuple(replace(c, logprob=-c.tokens * (c.index + 1.0)) for c in reply.completions))
+            replace(
+                reply, completions=tuple(replace(c, logprob=-c.tokens * (c.index + 1.0)) for c in reply.completions)
+            )
             for reply in super().generate(requests, **rest)
         ]
 

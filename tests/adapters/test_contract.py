@@ -63,7 +63,10 @@ class Reasoning(ScriptedBackend):
     def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
         replies = super().generate(requests, progress=progress)
         return [
-            replace(reply, completions=tuple(replace(c, logprob=-0.1 * c.tokens * (1 + c.index % 3)) for c in reply.completions))
+            replace(
+                reply,
+                completions=tuple(replace(c, logprob=-0.1 * c.tokens * (1 + c.index % 3)) for c in reply.completions),
+            )
             for reply in replies
         ]
 

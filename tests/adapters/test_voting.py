@@ -17,7 +17,9 @@ TASK = load_task("apples")
 READER = TASK.reader("reasoned")
 
 
-def ask(answers: list[str], samples: int, questions: int = 1, **settings: Any) -> tuple[list[Prediction], list[Request]]:
+def ask(
+    answers: list[str], samples: int, questions: int = 1, **settings: Any
+) -> tuple[list[Prediction], list[Request]]:
     """Question number q gets the answers from the q-th one on."""
 
     def answer(request: Request, index: int) -> str:

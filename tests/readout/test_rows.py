@@ -39,7 +39,11 @@ def test_without_gold_there_is_no_accuracy() -> None:
 
 
 def test_samples_may_say_why_they_ended_and_how_likely_they_were() -> None:
-    samples = [{"text": "5", "mean_logprob": "-0.1"}, {"text": "6", "mean_logprob": -1.5}, {"text": "6", "mean_logprob": -1.5}]
+    samples = [
+        {"text": "5", "mean_logprob": "-0.1"},
+        {"text": "6", "mean_logprob": -1.5},
+        {"text": "6", "mean_logprob": -1.5},
+    ]
     assert vote_rows([{"samples": samples}], rule="weighted").votes[0].answer == "5"
     cut = [{"text": "The answer is 12", "finish": "length"}]
     assert vote_rows([{"samples": cut}], reader=READER).votes[0].answer is None
