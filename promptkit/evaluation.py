@@ -197,6 +197,8 @@ def _row(example: Example, prediction: Prediction, scores: Mapping[str, Sequence
         **{name: values[place] for name, values in scores.items()},
         "agreement": prediction.agreement,
         "samples_used": prediction.samples_used,
+        "abstained": prediction.abstained,
+        "tie": prediction.tie,
         "shots": prediction.shots,
         "dropped_shots": prediction.dropped_shots,
         "prompt_tokens": prediction.usage.prompt_tokens,

@@ -50,9 +50,7 @@ def content_key(fields: Mapping[str, str]) -> str:
         >>> content_key({"question": "Two  apples?"}) == content_key({"question": "two apples?"})
         True
     """
-    normal = {
-        name: " ".join(unicodedata.normalize("NFKC", text).casefold().split()) for name, text in fields.items()
-    }
+    normal = {name: " ".join(unicodedata.normalize("NFKC", text).casefold().split()) for name, text in fields.items()}
     return hashlib.sha256(json.dumps(normal, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -241,7 +239,8 @@ class Prediction:
         votes: Votes by answer, most first; empty where a single completion was read.
         distinct_paths: Number of different reasoning paths among the readable samples.
         tie: Whether the leading answers were tied.
-        samples_used: Number of samples drawn.
+        samples_used: Number of samples that voted or abstained.
+        abstained: Samples among them that could not be read.
         reasonings: Reasoning texts that led to ``answer``; empty if hidden or asked directly.
         error: Why no prediction could be made, for failures recorded instead of raised; else ``None``.
     """
@@ -258,6 +257,7 @@ class Prediction:
     distinct_paths: int | None = None
     tie: bool = False
     samples_used: int = 1
+    abstained: int = 0
     reasonings: tuple[str, ...] = ()
     error: str | None = None
 

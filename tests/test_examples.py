@@ -15,6 +15,7 @@ RUNS = {
     "02_your_own_domain.py": ([], "0 failed"),
     "03_voting_on_stored_samples.py": ([], "beta rule: 4 of 20 samples used, answer 5"),
     "04_reasoning_and_voting.py": (["--items", "6"], "agreement"),
+    "05_is_voting_worth_it.py": (["--items", "6"], "beta stop - majority"),
 }
 
 

@@ -205,7 +205,10 @@ def write_card(path: Path, rows: Sequence[Row], items: int) -> None:
     """Replaces the table between the marks of a model card."""
     text = path.read_text(encoding="utf-8")
     start, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
-    lines = [f"| ability ({items} unseen items each) | measured | 95 % interval | bar | |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        f"| ability ({items} unseen items each) | measured | 95 % interval | bar | |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for r in rows:
         verdict = "" if not r.bar else "holds" if r.holds else "**missed**"
         lines.append(f"| {r.ability} | {r.mean:.3f} | {r.low:.3f} to {r.high:.3f} | {r.bar} | {verdict} |")

@@ -236,6 +236,7 @@ class PlanPredictor:
             distinct_paths=outcome.distinct_paths,
             tie=outcome.tie,
             samples_used=outcome.samples_used,
+            abstained=outcome.abstained,
             reasonings=outcome.reasonings if how.show_reasoning else (),
         )
 

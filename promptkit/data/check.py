@@ -171,7 +171,7 @@ class _Row:
         if isinstance(value, Real) and not isinstance(value, bool):
             return self.number(role, value)
         if not isinstance(value, str):
-            self.fault(role, explain(column, of="row", must=must, got=value))
+            self.fault(role, explain(column, of="row", must=must, got=_shown(value)))
         elif not value.strip():
             self.fault(role, explain(column, of="row", must="not empty", got=value[:80]))
         elif len(value) > MAX_CELL:
@@ -211,6 +211,15 @@ class _Row:
                 must = one_of(self.layout.labels[:20]) + (", ..." if len(self.layout.labels) > 20 else "")
                 self.fault("target", explain(column, of="row", must=must, got=target))
         return targets
+
+
+def _shown(value: object) -> object:
+    """Returns a value that a message can show: itself, or the name of its type if it has no short ``repr``."""
+    try:
+        repr(value)
+    except Exception:  # a stranger's object may raise anything here
+        return type(value).__name__
+    return value
 
 
 def _not_unicode(text: str) -> str:

@@ -104,6 +104,9 @@ def load_examples(
         must = one_of(["warn", "raise", "ignore"])
         raise SettingError(explain("on_leakage", of="load_examples", must=must, got=on_leakage))
     name, task, tables = _open(source, task)
+    if rejects is not None and isinstance(source, str | Path) and Path(rejects).resolve() == Path(source).resolve():
+        must = "another file than the source"
+        raise SettingError(explain("rejects", of="load_examples", must=must, got=str(rejects)))
     roles = {"target": target, "rationale": rationale, "id": id}
     layout = _layout(next(iter(tables.values())), task, fields, roles, dict(columns or {}))
     good, bad = _convert(tables, layout)
@@ -164,6 +167,8 @@ def _layout(
         first = next((raw for raw in table.rows if not raw.fault), Raw(0))
         renamed = {column: name for name, column in columns.items()}
         names = tuple(renamed.get(column, column) for column in first.values if column not in roles.values())
+        if first.values and (lost := [column for column in renamed if column not in first.values]):
+            raise DataError(explain("columns", of=table.name, must=f"at least {lost[0]!r}", got=list(first.values)))
     if wrong := [name for name in names if name in _ROLES]:
         raise SettingError(explain("fields", of=of, must=f"none of {', '.join(_ROLES)}", got=wrong[0]))
     if not closed and (stray := [name for name in columns if name not in names]):

@@ -55,6 +55,7 @@ def test_unreadable_samples_never_vote_and_lower_the_agreement() -> None:
     prediction = fitted([" no idea", " 5 or so", " The answer is 5.", " [invalid]"]).predict([ASKED])[0]
     assert (prediction.answer, dict(prediction.votes), prediction.agreement) == ("5", {"5": 1}, 0.25)
     assert prediction.text == " The answer is 5."
+    assert prediction.abstained == 3
 
 
 @pytest.mark.parametrize("vote", ["majority", "distinct", "weighted"])
