@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tokens", type=float, default=60e6)
     parser.add_argument("--vocabulary", type=int, default=2048)
+    parser.add_argument("--documents", type=int, default=15_000, help="documents from which the tokenizer is learnt")
     parser.add_argument("--tokenizer", type=Path, help="use this tokenizer instead of training one")
     parser.add_argument("--context", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0)
@@ -108,7 +109,7 @@ def main() -> None:
     if args.tokenizer:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(args.tokenizer)
     else:
-        tokenizer = train_tokenizer(15_000, args.vocabulary, args.context, args.seed)
+        tokenizer = train_tokenizer(args.documents, args.vocabulary, args.context, args.seed)
     tokenizer.save_pretrained(args.out / "tokenizer")
     print(write_tokens(tokenizer, args.out, int(args.tokens), args.seed + 1), "tokens")
 
