@@ -5,7 +5,6 @@ Nothing here calls a model, and nothing is returned unless every row is usable o
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +14,12 @@ from typing import Any, Literal
 from promptkit.data.check import BadRow, Layout, check_columns, complain, convert, write_rejects
 from promptkit.data.rows import SUFFIXES, Raw, kind_of, read_columns, read_file, read_items
 from promptkit.data.splits import SPLIT_NAMES, Data, Split, check_shares, divide
-from promptkit.errors import DataError, LeakageError, SettingError, explain, one_of
+from promptkit.domains import check_name
+from promptkit.errors import DataError, LeakageError, SettingError, TaskError, explain, one_of
 from promptkit.task import Task, load_task, templates_root
 from promptkit.types import Example
 
 __all__ = ["DataWarning", "load_examples"]
-
-DOMAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What a domain may be called; a name of this form cannot leave the folder of the domains."""
 
 _ALIASES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
 _ROLES = ("target", "rationale", "id")
@@ -157,7 +154,7 @@ def _layout(
     if isinstance(fields, str):
         raise SettingError(explain("fields", of=of, must="a list of field names", got=fields))
     roles.update({role: columns.pop(role) for role in _ROLES if role in columns})
-    closed = False
+    closed, first = False, Raw(0)
     if fields is not None:
         names = tuple(fields)
     elif task is not None:
@@ -175,19 +172,15 @@ def _layout(
         must = f"a mapping from {one_of((*names, *_ROLES))} to a column"
         raise SettingError(explain("columns", of=of, must=must, got=stray[0]))
     mapping = {**{name: columns.get(name, name) for name in names}, **roles}
-    if not names and table.rows:
-        found = list(table.rows[0].values)
-        if table.rows[0].fault:
-            raise complain(
-                [BadRow(table.name, table.rows[0].number, "", table.rows[0].fault)], len(table.rows), usable=0
-            )
-        raise DataError(explain("columns", of=table.name, must="a target and at least one field", got=found))
+    if closed and first.values and not names:
+        must = "a target and at least one field"
+        raise DataError(explain("columns", of=table.name, must=must, got=list(first.values)))
     return Layout(names, mapping, task.labels if task else (), closed)
 
 
 def _open(source: object, task: Task | None) -> tuple[str, Task | None, dict[str, _Table]]:
     """Finds out what the source is, and reads its raw rows: name, task, tables by split."""
-    if isinstance(source, str) and DOMAIN_NAME.fullmatch(source):
+    if isinstance(source, str) and _is_name(source):
         root = templates_root()
         folder = root / source
         if folder.is_dir() and folder.resolve().is_relative_to(root.resolve()):
@@ -204,6 +197,13 @@ def _open(source: object, task: Task | None) -> tuple[str, Task | None, dict[str
             do = "give the ones you want, for example {'train': d['a'], 'test': d['b']}"
             raise DataError(explain("splits", of=name, must=must, got=list(source), do=do))
     return name, task, {"train": _table(source, name)}
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return bool(check_name(text))
+    except TaskError:
+        return False
 
 
 def _open_path(path: Path, task: Task | None) -> tuple[str, Task | None, dict[str, _Table]]:

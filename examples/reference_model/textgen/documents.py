@@ -22,12 +22,12 @@ INSTRUCTIONS = {
     "chinese": ("回答。", "看一看，说一说。"),
 }
 WEIGHTS = {
-    "problems": 0.38,
-    "labels": 0.27,
-    "transforms": 0.2,
-    "facts": 0.04,
-    "rewriting": 0.06,
-    "chinese": 0.04,
+    "problems": 0.5,
+    "labels": 0.21,
+    "transforms": 0.17,
+    "facts": 0.03,
+    "rewriting": 0.05,
+    "chinese": 0.03,
     "prose": 0.01,
 }
 LEARN_QUESTIONS = 0.3  # Share of documents in which the questions are learnt too, not only the answers.
@@ -78,8 +78,8 @@ def problem_items(rng: random.Random) -> tuple[list[Item], bool]:
     high = rng.choice((10, 20, 20, 20, 30, 50, 100))
     kind = rng.random()
     left, right = draw_answer_form(rng)
-    if kind < 0.55:
-        low, top = rng.choice(((1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (1, 5)))
+    if kind < 0.64:
+        low, top = rng.choice(((1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (1, 5)))
         words = rng.random() < 0.1
         problems = [draw_problem(rng, rng.randint(low, top), high) for _ in range(rng.randint(5, 14))]
         return [
@@ -87,7 +87,7 @@ def problem_items(rng: random.Random) -> tuple[list[Item], bool]:
         ], False
     low, top = rng.choice(((1, 2), (1, 4), (2, 4), (2, 5), (3, 5), (1, 5)))
     problems = [draw_problem(rng, rng.randint(low, top), high) for _ in range(rng.randint(3, 9))]
-    if kind < 0.57:
+    if kind < 0.65:
         return [Item(p.question, "") for p in problems], False
     routes = [rng.choice(ROUTES)] if rng.random() < 0.55 else rng.sample(ROUTES, rng.randint(2, 4))
     gap = rng.choice((" ", " ", " ", "\n"))
