@@ -99,10 +99,29 @@ class LexicalIndex:
         self.examples = tuple(distinct.values())
         self.keys = tuple(distinct)
         self._vectors: list[dict[str, float]] | None = None
+        self._order: tuple[int, list[int]] | None = None
 
     def __len__(self) -> int:
         """The number of different examples."""
         return len(self.examples)
+
+    def shuffled(self, seed: int) -> list[int]:
+        """Orders the places of the examples by a hash of seed and content.
+
+        The order is the same on every machine and for every order of the pool. The last one is kept, because many
+        queries ask for the same.
+
+        Args:
+            seed: Which order.
+
+        Returns:
+            The places.
+        """
+        order = self._order
+        if order is None or order[0] != seed:
+            order = seed, sorted(range(len(self)), key=lambda place: _draw(seed, self.keys[place]))
+            self._order = order
+        return order[1]
 
     def _prepare(self) -> list[dict[str, float]]:
         """Builds vectors and posting lists, at the first look-up: methods that need none do not pay."""
@@ -216,30 +235,24 @@ def select(
         raise SettingError(explain("query", of="select", must="given for method 'nearest'", got=None))
     index = examples if isinstance(examples, LexicalIndex) else LexicalIndex(examples)
     banned = query.key if query else ""
-    places = [place for place, key in enumerate(index.keys) if key != banned]
+    order = range(len(index)) if method == "first" else index.shuffled(seed)
+    places = [place for place in order if index.keys[place] != banned]
     if len(places) < k:
         must = f"at most {len(places)}, the number of different examples in the pool that are not the query"
         raise SettingError(explain("k", of="select", must=must, got=k, do="ask for fewer or give more examples"))
-    if method == "first":
+    if method in ("first", "random"):
         chosen = places[:k]
-    elif method == "random":
-        chosen = _shuffled(index, places, seed)[:k]
     elif method == "balanced":
-        chosen = _balanced(index, _shuffled(index, places, seed), k, seed, labels)
+        chosen = _balanced(index, places, k, seed, labels)
     elif method == "nearest" and query is not None:
-        chosen = _nearest(index, _shuffled(index, places, seed), k, query)
+        chosen = _nearest(index, places, k, query)
     else:
-        chosen = _diverse(index, _shuffled(index, places, seed), k, query)
+        chosen = _diverse(index, places, k, query)
     return [index.examples[place] for place in chosen]
 
 
 def _draw(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogatepass")).digest()
-
-
-def _shuffled(index: LexicalIndex, places: list[int], seed: int) -> list[int]:
-    """Orders places by a hash of seed and content: the same on every machine, and in every order of the pool."""
-    return sorted(places, key=lambda place: _draw(seed, index.keys[place]))
 
 
 def _balanced(index: LexicalIndex, places: list[int], k: int, seed: int, labels: Sequence[str] | None) -> list[int]:
@@ -257,9 +270,9 @@ def _balanced(index: LexicalIndex, places: list[int], k: int, seed: int, labels:
 
 
 def _nearest(index: LexicalIndex, places: list[int], k: int, query: Query) -> list[int]:
-    scores = index.similarity(query.fields)
-    best = sorted(places, key=lambda place: -scores[place])[:k]  # stable: the seed's order decides between equals
-    return best[::-1]
+    scores = index.similarity(query.fields)[np.array(places, dtype=np.int64)]
+    best = np.argsort(-scores, kind="stable")[:k]  # stable: the seed's order decides between equals
+    return [places[at] for at in best[::-1]]
 
 
 def _diverse(index: LexicalIndex, places: list[int], k: int, query: Query | None) -> list[int]:

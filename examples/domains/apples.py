@@ -9,7 +9,7 @@ from textgen.problems import draw_problem, reason
 
 ROUTES = ("equations", "story", "spoken")
 STEPS = (1, 2, 3, 3, 4, 4, 4)
-HIGH = 20
+HIGH = 130
 
 
 def rows(rng: random.Random) -> Iterator[dict[str, object]]:

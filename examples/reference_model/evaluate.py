@@ -29,6 +29,7 @@ from promptkit.types import Prompt, Request, Sampling
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "domains"))
 import apples
 
+EASY = 20  # Largest number added or taken away in problems of one step.
 NUMBER = Reader(ReaderSpec(kind="marked", marker="The answer is", then="number"))
 QUESTION = Layout("Question: ", "\nAnswer:", " The answer is ", ".", "\n\n")
 REASONED = Layout("Question: ", "\nAnswer:", " ", "", "\n\n")
@@ -86,8 +87,8 @@ def reasoned(rng: random.Random, problem: Problem) -> Item:
 def problems(backend: LocalBackend, items: int, samples: int) -> Iterator[Row]:
     """Word problems: form, one step, several steps directly, reasoned, sampled and voted."""
     rng = random.Random(7)
-    easy = [draw_problem(rng, 1, apples.HIGH, training=False) for _ in range(items)]
-    demos = [[direct(draw_problem(rng, 1, apples.HIGH, training=False)) for _ in range(4)] for _ in range(items)]
+    easy = [draw_problem(rng, 1, EASY, training=False) for _ in range(items)]
+    demos = [[direct(draw_problem(rng, 1, EASY, training=False)) for _ in range(4)] for _ in range(items)]
     zero = complete(backend, [prompt(QUESTION, [], p.question) for p in easy], 24)
     four = complete(backend, [prompt(QUESTION, d, p.question) for d, p in zip(demos, easy, strict=True)], 24)
     yield row(
@@ -97,7 +98,7 @@ def problems(backend: LocalBackend, items: int, samples: int) -> Iterator[Row]:
         "wanted form, 4 shots", [float(NUMBER.read(s[0][0]) is not None) for s in four], ">= 0.95", lambda m: m >= 0.95
     )
     right = [float(NUMBER.read(s[0][0]) == str(p.answer)) for s, p in zip(four, easy, strict=True)]
-    yield row("one step, 4 direct shots", right, ">= 0.97", lambda m: m >= 0.97)
+    yield row(f"one step, numbers to {EASY}, 4 direct shots", right, ">= 0.97", lambda m: m >= 0.97)
 
     hard = [draw_hard(rng) for _ in range(items)]
     shown = [[draw_hard(rng) for _ in range(4)] for _ in hard]

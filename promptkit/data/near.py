@@ -29,8 +29,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
+
+import numpy as np
+import numpy.typing as npt
 
 from promptkit.types import Example, content_key
 
@@ -166,13 +170,26 @@ class Corpus:
         return not private or rare > EDITED * len(private)
 
 
-class NearIndex:
-    """Finds near copies in a pool without comparing every pair.
+@dataclass(frozen=True)
+class _Block:
+    """The items of a pool that share a target.
 
-    Two texts that share ``NEAR`` of their mean weight share at least as much of the lighter one. So the heaviest
-    words of the lighter that together weigh more than ``1 - NEAR`` of it cannot all be missing from the other, and it
-    suffices to look these up (prefix filtering: Chaudhuri et al. 2006): those of the row among all words of the pool,
-    and all words of the row among those of the pool.
+    Attributes:
+        places: Their places in the pool.
+        totals: The weight of each.
+        postings: For each word and word pair the items that have it, as numbers within the block.
+    """
+
+    places: npt.NDArray[np.int64]
+    totals: npt.NDArray[np.float64]
+    postings: Mapping[str, npt.NDArray[np.int64]]
+
+
+class NearIndex:
+    """Finds near copies in a pool without comparing every pair word by word.
+
+    For each target, posting lists add up what a row shares with all items of that target at once; only items that
+    share enough are then compared closely.
 
     Args:
         corpus: What is common in the splits.
@@ -184,36 +201,35 @@ class NearIndex:
     def __init__(self, corpus: Corpus, rows: str, pool: str, items: Sequence[Item]) -> None:
         self.corpus, self.names, self.pool = corpus, (rows, pool), items
         self.totals = [corpus.weight(item.grams) for item in items]
-        self.by_gram: dict[tuple[str, str], list[int]] = {}
-        self.by_rare: dict[tuple[str, str], list[int]] = {}
+        places: dict[str, list[int]] = {}
         for place, item in enumerate(items):
-            rare = self._rare(item)
             for target in item.targets:
-                for gram in item.grams:
-                    self.by_gram.setdefault((target, gram), []).append(place)
-                for gram in rare:
-                    self.by_rare.setdefault((target, gram), []).append(place)
+                places.setdefault(target, []).append(place)
+        self.blocks = {target: self._block(found) for target, found in places.items()}
 
-    def _rare(self, item: Item) -> list[str]:
-        """The heaviest grams that together weigh more than ``1 - NEAR`` of the item."""
-        ordered = sorted(item.grams, key=lambda gram: (-self.corpus.weights[gram], gram))
-        left, found = (1 - NEAR) * self.corpus.weight(ordered), []
-        for gram in ordered:
-            found.append(gram)
-            left -= self.corpus.weights[gram]
-            if left < -1e-9:
-                break
-        return found
+    def _block(self, places: list[int]) -> _Block:
+        postings: dict[str, list[int]] = {}
+        for number, place in enumerate(places):
+            for gram in self.pool[place].grams:
+                postings.setdefault(gram, []).append(number)
+        arrays = {gram: np.array(found, dtype=np.int64) for gram, found in postings.items()}
+        return _Block(np.array(places, dtype=np.int64), np.array([self.totals[place] for place in places]), arrays)
 
     def candidates(self, item: Item) -> set[int]:
         """Returns the places of all items that can be alike, and of few others."""
-        places: set[int] = set()
-        for target in item.targets:
-            for gram in self._rare(item):
-                places.update(self.by_gram.get((target, gram), ()))
-            for gram in item.grams:
-                places.update(self.by_rare.get((target, gram), ()))
-        return places
+        total, found = self.corpus.weight(item.grams), set[int]()
+        for block in (self.blocks[target] for target in item.targets if target in self.blocks):
+            grams = [gram for gram in item.grams if gram in block.postings]
+            if not grams:
+                continue
+            lists = [block.postings[gram] for gram in grams]
+            weights = np.repeat([self.corpus.weights[gram] for gram in grams], [len(one) for one in lists])
+            shared = np.bincount(np.concatenate(lists), weights, len(block.places))
+            # Either NEAR of the mean weight or all of the lighter text; a little less, for rounding.
+            alike = shared >= NEAR * (total + block.totals) / 2 - 1e-6
+            contained = shared >= np.minimum(total, block.totals) - 1e-6
+            found.update(block.places[alike | contained].tolist())
+        return found
 
     def best(self, item: Item) -> tuple[float, int] | None:
         """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
