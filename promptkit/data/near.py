@@ -225,8 +225,8 @@ class NearIndex:
             lists = [block.postings[gram] for gram in grams]
             weights = np.repeat([self.corpus.weights[gram] for gram in grams], [len(one) for one in lists])
             shared = np.bincount(np.concatenate(lists), weights, len(block.places))
-            # Either NEAR of the mean weight or all of the lighter text; a little less, for rounding.
-            alike = shared >= NEAR * (total + block.totals) / 2 - 1e-6
+            # Alike, or kin of what is, or one text within the other; a little less, for rounding.
+            alike = shared >= KIN * NEAR * (total + block.totals) / 2 - 1e-6
             contained = shared >= np.minimum(total, block.totals) - 1e-6
             found.update(block.places[alike | contained].tolist())
         return found

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptkit.data import measure_leakage
-from promptkit.data.near import NEAR, Corpus, Item, NearIndex
+from promptkit.data.near import KIN, NEAR, Corpus, Item, NearIndex
 from promptkit.types import Example, Query
 
 VOCABULARY = [
@@ -259,7 +259,7 @@ def test_the_index_finds_what_comparing_all_pairs_finds(seed: int) -> None:
     for item in items[:20]:
         total = corpus.weight(item.grams)
         likes = [index.likeness(item, total, place) for place in range(20)]
-        assert index.candidates(item) >= {place for place, like in enumerate(likes) if like >= NEAR}
+        assert index.candidates(item) >= {place for place, like in enumerate(likes) if like >= KIN * NEAR}
 
 
 def test_the_result_does_not_depend_on_the_order_of_rows() -> None:
