@@ -134,22 +134,30 @@ def test_planted_copies_are_found(kind: str, edit: str, planted: int) -> None:
     assert found <= set(range(planted))
 
 
-@pytest.mark.parametrize(
-    ("kind", "edit", "least"),
-    [
-        *itertools.product(["problems", "tickets"], ["one word", "append", "prepend"], [47]),
-        ("problems", "two words", 47),
-        ("tickets", "two words", 40),  # a message has six words or more, of which few are its own
-    ],
-)
-def test_copies_planted_into_frames_are_found_by_what_no_frame_says(kind: str, edit: str, least: int) -> None:
+PLANTED = list(itertools.product(["problems", "tickets"], ["one word", "append", "prepend", "two words"]))
+# A message has six words or more, of which few are its own: 43 of 50 are found where two of them change.
+MISSED = pytest.mark.xfail(strict=True, reason="two changed words among a message's few own: 43 of 50 found, 47 wanted")
+
+
+def found_in_frames(kind: str, edit: str) -> set[int]:
     draw = random.Random(5)
     rows = different(SETS[kind], 800)
     train, test = rows[:500], rows[500:]
     for row in range(50):
         test[row] = example(EDITS[edit](train[row].query.fields["question"], draw), train[row].target)
-    found = near(train, test)
-    assert len(found) >= least and found <= set(range(50))
+    return near(train, test)
+
+
+@pytest.mark.parametrize(
+    ("kind", "edit"), [pytest.param(*p, marks=MISSED if p == ("tickets", "two words") else ()) for p in PLANTED]
+)
+def test_copies_planted_into_frames_are_found_by_what_no_frame_says(kind: str, edit: str) -> None:
+    assert len(found_in_frames(kind, edit)) >= 47
+
+
+@pytest.mark.parametrize(("kind", "edit"), PLANTED)
+def test_nothing_but_the_copies_planted_into_frames_is_found(kind: str, edit: str) -> None:
+    assert found_in_frames(kind, edit) <= set(range(50))
 
 
 def test_a_copy_in_train_is_found_as_well_as_one_in_test() -> None:
