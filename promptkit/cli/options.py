@@ -8,6 +8,7 @@ import typer
 
 __all__ = [
     "Adapter",
+    "AllowLeakage",
     "AnswerBy",
     "AskOption",
     "DataSource",
@@ -66,6 +67,9 @@ Stop = Annotated[
 ]
 DataSource = Annotated[
     str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")
+]
+AllowLeakage = Annotated[
+    bool, typer.Option("--allow-leakage", help="Go on with a warning where test items stand in train or dev.")
 ]
 Adapter = Annotated[
     str, typer.Option("--adapter", metavar="FOLDER", help="A saved predictor; shots and selection are its own.")

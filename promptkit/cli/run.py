@@ -9,6 +9,7 @@ import typer
 from promptkit.cli.inputs import read_queries
 from promptkit.cli.options import (
     Adapter,
+    AllowLeakage,
     AnswerBy,
     AskOption,
     DataSource,
@@ -64,7 +65,8 @@ def predict(
     predictor = _load(known, adapter, model) if adapter else None
     if predictor is None:
         fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
-        examples = pk.load_examples(data or task, task=known) if shots else None
+        # Nothing is scored here, so leakage between splits is worth a warning only.
+        examples = pk.load_examples(data or task, task=known, on_leakage="warn") if shots else None
         predictor = _fit(fitted, examples, pk.LocalBackend(model), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
@@ -94,6 +96,7 @@ def evaluate(
         list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
     ] = [],  # noqa: B006 - typer copies it
     data: DataSource = "",
+    allow_leakage: AllowLeakage = False,
     split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
     adapter: Adapter = "",
@@ -109,7 +112,7 @@ def evaluate(
     known = pk.load_task(task)
     for name in metric:
         pk.get_metric(name)  # a wrong name ends here, before a model is loaded
-    examples = pk.load_examples(data or task, task=known)
+    examples = pk.load_examples(data or task, task=known, on_leakage="warn" if allow_leakage else "auto")
     chosen = examples.splits[split][:limit]
     if adapter:
         named = {f"saved in {adapter}": _load(known, adapter, model)}

@@ -51,7 +51,7 @@ def load_examples(
     seed: int = 0,
     skip_bad: bool = False,
     rejects: str | Path | None = None,
-    on_leakage: Literal["warn", "raise", "ignore"] = "warn",
+    on_leakage: Literal["auto", "warn", "raise", "ignore"] = "auto",
 ) -> Data:
     """Loads examples, checks every row, and measures what the splits share.
 
@@ -79,15 +79,17 @@ def load_examples(
         seed: Which division.
         skip_bad: Leave bad rows out, with a ``DataWarning`` that says how many, instead of refusing the source.
         rejects: A file to which every bad row is written as a JSON line: file, row, column, reason.
-        on_leakage: What to do if items of one split stand in another: a ``DataWarning``, a ``LeakageError``, or
-            nothing. ``Data.leakage`` tells in any case.
+        on_leakage: What to do if items of one split stand in another. ``auto`` refuses test items that stand in
+            train or dev, exact or normalised, because their scores would be memory, and warns of all else; ``warn``
+            gives a ``DataWarning`` at most, ``raise`` refuses any leakage, ``ignore`` is silent. ``Data.leakage``
+            tells in any case.
 
     Returns:
         The splits, with the leakage between them.
 
     Raises:
         DataError: If the source is none of the above, or rows are bad; lists file, row, column and reason.
-        LeakageError: If splits share items and ``on_leakage="raise"``.
+        LeakageError: If splits share items and ``on_leakage`` does not allow it.
         SettingError: If a setting is out of range.
 
     Example:
@@ -97,8 +99,8 @@ def load_examples(
         (24, 6, 10, '2')
     """
     shares = check_shares(split)
-    if on_leakage not in ("warn", "raise", "ignore"):
-        must = one_of(["warn", "raise", "ignore"])
+    if on_leakage not in ("auto", "warn", "raise", "ignore"):
+        must = one_of(["auto", "warn", "raise", "ignore"])
         raise SettingError(explain("on_leakage", of="load_examples", must=must, got=on_leakage))
     name, task, tables = _open(source, task)
     if rejects is not None and isinstance(source, str | Path) and Path(rejects).resolve() == Path(source).resolve():
@@ -125,8 +127,9 @@ def load_examples(
         warnings.warn(f"{name}: {rejected} of {total} rows are bad and left out{where}", DataWarning, stacklevel=2)
     if data.leakage and on_leakage != "ignore":
         text = f"{name}: items of one split stand in another\n{data.leakage}"
-        if on_leakage == "raise":
-            raise LeakageError(f"{text}\nremove them from one side, or pass on_leakage='warn' to go on")
+        copies = any(o.exact + o.normalised for o in data.leakage.overlaps if o.split == "test")
+        if on_leakage == "raise" or (on_leakage == "auto" and copies):
+            raise LeakageError(f"{text}\nremove them from one side, or pass on_leakage='warn' (--allow-leakage) to go on")
         warnings.warn(text, DataWarning, stacklevel=2)
     return data
 

@@ -236,3 +236,13 @@ def test_a_vote_cannot_go_by_likelihood(run: Run, voters: Models) -> None:
     outcome = run("eval", "tickets", "--samples", "3", "--answer-by", "likelihood")
     assert (outcome.code, voters) == (2, [])
     assert "--samples" in outcome.err and "must be 1 with --answer-by likelihood" in " ".join(outcome.err.split())
+
+
+def test_eval_refuses_leaking_data_unless_forced(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
+    folder = tmp_path / "leaky"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(rows("Finland", "Ireland").replace('"?"', '"x"'))
+    (folder / "test.jsonl").write_text(rows("Finland", "Senegal").replace('"?"', '"x"'))
+    refused = run("eval", domain, "--data", str(folder), "--shots", "0")
+    assert refused.code == 1 and "--allow-leakage" in refused.err and model == []
+    assert run("eval", domain, "--data", str(folder), "--shots", "0", "--allow-leakage").code == 0

@@ -260,7 +260,7 @@ def test_a_column_that_is_mapped_but_not_there_is_named() -> None:
         ({"fields": "question"}, "fields must be a list of field names, got 'question'"),
         ({"fields": ["target"]}, "fields must be none of target, rationale, id, got 'target'"),
         ({"fields": ["question"], "columns": {"qestion": "q"}}, "columns must be a mapping from one of 'question'"),
-        ({"on_leakage": "explode"}, "on_leakage must be one of 'warn', 'raise', 'ignore', got 'explode'"),
+        ({"on_leakage": "explode"}, "on_leakage must be one of 'auto', 'warn', 'raise', 'ignore', got 'explode'"),
         ({"split": (1, 1, 1)}, "split must be three shares"),
     ],
 )
@@ -356,11 +356,18 @@ def test_the_global_cell_limit_of_csv_is_left_as_it_was(tmp_path: Path) -> None:
 def test_leakage_is_told_or_refused() -> None:
     source = {"train": ROWS[:10], "test": [*ROWS[10:], ROWS[3]]}
     with pytest.warns(DataWarning, match="items of one split stand in another"):
-        data = load_examples(source)
+        data = load_examples(source, on_leakage="warn")
     assert data.leakage.overlap("test", "train").exact == 1 and "test in train          1" in str(data)
-    with pytest.raises(LeakageError, match="remove them from one side, or pass on_leakage='warn' to go on"):
+    with pytest.raises(LeakageError, match="remove them from one side, or pass on_leakage='warn'"):
         load_examples(source, on_leakage="raise")
     assert load_examples(source, on_leakage="ignore").leakage == data.leakage
+
+
+def test_copies_of_training_items_among_the_test_items_are_refused_unless_forced() -> None:
+    with pytest.raises(LeakageError, match="test in train          1"):
+        load_examples({"train": ROWS[:10], "test": [*ROWS[10:], ROWS[3]]})
+    with pytest.warns(DataWarning, match="dev in train           1"):  # choosing on known items is bad, but no score
+        load_examples({"train": ROWS[:10], "dev": [ROWS[3]], "test": ROWS[10:]})
 
 
 @pytest.mark.filterwarnings("error")
