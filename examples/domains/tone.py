@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from textgen.rewriting import House, draw_plain
 
-HOUSE = House(formal=True, long=True, plural=True, spelled=True, short_days=True, sentence_case=True)
+HOUSE = House(
+    frozenset({"letters", "repair", "long", "days", "final", "prior", "moment", "please", "several", "large", "sentence", "initials"})
+)
 
 
 def rows(rng: random.Random) -> Iterator[dict[str, object]]:

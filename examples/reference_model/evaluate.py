@@ -17,7 +17,7 @@ from pathlib import Path
 
 from textgen.labels import draw_classes, draw_label_names, draw_text
 from textgen.layout import Item, Layout
-from textgen.problems import Problem, draw_problem, reason
+from textgen.problems import Problem, draw_problem
 from textgen.transforms import extract_operation, list_operation, lookup_operation, wrap_operation
 from textgen.words import RESERVED
 
@@ -70,8 +70,7 @@ def _progress(done: int, total: int) -> None:
 
 def draw_hard(rng: random.Random) -> Problem:
     """Draws a problem of several steps at the difficulty of the shipped domain ``apples``."""
-    steps = [count for count in apples.STEPS if count > 1]
-    return draw_problem(rng, rng.choice(steps), apples.HIGH, training=False)
+    return apples.draw(rng, [count for count in apples.STEPS if count > 1])
 
 
 def direct(problem: Problem) -> Item:
@@ -80,8 +79,8 @@ def direct(problem: Problem) -> Item:
 
 
 def reasoned(rng: random.Random, problem: Problem) -> Item:
-    """The problem with reasoning along one of the routes of ``apples``."""
-    return Item(problem.question, f"{reason(rng, problem, rng.choice(apples.ROUTES))} The answer is {problem.answer}.")
+    """The problem with reasoning as ``apples`` has it."""
+    return Item(problem.question, f"{apples.work_out(rng, problem)} The answer is {problem.answer}.")
 
 
 def problems(backend: LocalBackend, items: int, samples: int) -> Iterator[Row]:

@@ -10,8 +10,8 @@ from model import Llama
 from torch import Tensor
 
 
-def to_transformers(model: Llama) -> dict[str, Tensor]:
-    """Maps the stacked weights to the names of ``LlamaForCausalLM``, in float32."""
+def to_transformers(model: Llama, *, copy: bool = True) -> dict[str, Tensor]:
+    """Maps the stacked weights to the names of ``LlamaForCausalLM``: float32 copies, or views of the weights."""
     state: dict[str, Tensor] = {
         "model.embed_tokens.weight": model.embed,
         "model.norm.weight": model.final_norm,
@@ -26,7 +26,29 @@ def to_transformers(model: Llama) -> dict[str, Tensor]:
         state[f"{prefix}mlp.down_proj.weight"] = down.T
         state[f"{prefix}input_layernorm.weight"] = model.norms[index, 0]
         state[f"{prefix}post_attention_layernorm.weight"] = model.norms[index, 1]
+    if not copy:
+        return state
     return {name: tensor.detach().float().contiguous() for name, tensor in state.items()}
+
+
+@torch.no_grad()
+def load_exported(model: Llama, folder: Path) -> None:
+    """Fills a model with the weights of a folder that ``export`` wrote.
+
+    Args:
+        model: The model to fill, of the same shape.
+        folder: The transformers folder.
+
+    Raises:
+        ValueError: If a tensor is missing or has another shape.
+    """
+    from safetensors.torch import load_file
+
+    saved = load_file(folder / "model.safetensors")
+    for name, target in to_transformers(model, copy=False).items():
+        if name not in saved or saved[name].shape != target.shape:
+            raise ValueError(f"{folder}: {name} must have shape {tuple(target.shape)}")
+        target.copy_(saved[name])
 
 
 @torch.no_grad()

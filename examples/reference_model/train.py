@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from model import Llama, ModelConfig
-from model_io import export, read_special_tokens
+from model_io import export, load_exported, read_special_tokens
 from muon import Muon
 from windows import Windows
 
@@ -44,6 +44,8 @@ class Trainer:
             rope_theta=args.rope_theta,
         )
         self.model = Llama(config)
+        if args.init:
+            load_exported(self.model, args.init)
         if args.compile:
             self.model.compile_parts()
         self.optimizers = self._build_optimizers()
@@ -216,6 +218,7 @@ def parse_args() -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for checkpoints, log and export")
     add("--steps", type=int, help="stop after this many steps")
     add("--minutes", type=float, help="stop after this much time; control.json may change it")
+    add("--init", type=Path, help="start from the weights of this exported folder, with fresh optimisers")
     add("--resume", action="store_true", help="continue from the newest checkpoint in --out")
     add("--width", type=int, default=256)
     add("--layers", type=int, default=8)

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "reference_model"))
 
 from textgen.documents import draw_document  # noqa: E402
-from textgen.problems import ROUTES, draw_problem, number_words, reason  # noqa: E402
-from textgen.rewriting import House  # noqa: E402
+from textgen.problems import KINDS, ROUTES, draw_problem, number_words, reason  # noqa: E402
+from textgen.rewriting import RULES, House, draw_plain  # noqa: E402
 from textgen.words import RESERVED, held_out, pseudo_word  # noqa: E402
 
 
@@ -97,10 +97,33 @@ def test_numbers_in_words() -> None:
 
 def test_house_rules() -> None:
     plain = "I can't fix 3 of my lamps on Monday"
-    assert House().rewrite(plain) == plain
-    house = House(formal=True, long=True, plural=True, spelled=True, short_days=True, sentence_case=True, opening="Hi!")
+    assert House(frozenset()).rewrite(plain) == plain
+    house = House(frozenset({"repair", "long", "plural", "small", "days", "sentence"}), opening="Hi!")
     assert house.rewrite(plain) == "Hi! We cannot repair three of our lamps on Mon."
-    assert House(long=True, plural=True).rewrite("I'll go") == "we will go"
+    assert House(frozenset({"long", "plural"})).rewrite("I'll go") == "we will go"
+    assert House(frozenset({"large", "store"})).rewrite(plain) == plain  # rules that the message does not meet
+    assert House(frozenset({"initials", "sentence"})).rewrite("wait for Rosa") == "Wait for R."
+
+
+def test_every_rule_changes_some_message() -> None:
+    rng = random.Random(3)
+    messages = [draw_plain(rng) for _ in range(2000)]
+    for rule in RULES:
+        house = House(frozenset({rule}))
+        assert any(house.rewrite(one) != one for one in messages), rule
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_terms_in_any_order_give_the_same_answer_by_other_sums(kind: str) -> None:
+    rng = random.Random(11)
+    orders = []
+    for _ in range(100):
+        problem = draw_problem(rng, 4, 50, kind=kind)
+        steps = problem.shuffled(rng)
+        assert len(steps) == 4 and steps[-1].result == problem.answer
+        assert all(step.result >= 0 for step in steps)
+        orders.append(steps != problem.steps)
+    assert kind == "compare" or sum(orders) > 20
 
 
 def test_invented_words_are_clean() -> None:

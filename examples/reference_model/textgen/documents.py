@@ -22,13 +22,13 @@ INSTRUCTIONS = {
     "chinese": ("回答。", "看一看，说一说。"),
 }
 WEIGHTS = {
-    "problems": 0.5,
-    "labels": 0.21,
-    "transforms": 0.17,
+    "problems": 0.49,
+    "labels": 0.18,
+    "transforms": 0.15,
     "facts": 0.03,
-    "rewriting": 0.05,
-    "chinese": 0.03,
-    "prose": 0.01,
+    "rewriting": 0.12,
+    "chinese": 0.025,
+    "prose": 0.005,
 }
 LEARN_QUESTIONS = 0.3  # Share of documents in which the questions are learnt too, not only the answers.
 
@@ -50,7 +50,7 @@ def draw_document(rng: random.Random) -> list[Piece]:
         items, header = fact_items(rng, rng.randint(3, 7))
         multiline = True
     elif family == "rewriting":
-        items, header = rewrite_items(rng, rng.randint(2, 12))
+        items, header = rewrite_items(rng)
     else:
         items = chinese_items(rng, rng.randint(4, 14))
     if rng.random() < 0.3:
@@ -75,7 +75,7 @@ def chat(items: list[Item], system: str) -> list[Piece]:
 
 def problem_items(rng: random.Random) -> tuple[list[Item], bool]:
     """Writes word problems answered in one style; also tells whether answers may hold line breaks."""
-    high = rng.choice((10, 20, 20, 20, 30, 50, 100))
+    high = rng.choice((10, 20, 20, 20, 30, 50, 100, 150))
     kind = rng.random()
     left, right = draw_answer_form(rng)
     if kind < 0.64:
@@ -91,12 +91,15 @@ def problem_items(rng: random.Random) -> tuple[list[Item], bool]:
         return [Item(p.question, "") for p in problems], False
     routes = [rng.choice(ROUTES)] if rng.random() < 0.55 else rng.sample(ROUTES, rng.randint(2, 4))
     gap = rng.choice((" ", " ", " ", "\n"))
-    return [Item(p.question, reasoned_answer(rng, p, rng.choice(routes), gap, left, right)) for p in problems], True
+    shuffled = rng.random() < 0.6
+    return [
+        Item(p.question, reasoned_answer(reason(rng, p, rng.choice(routes), shuffled=shuffled), p, gap, left, right))
+        for p in problems
+    ], True
 
 
-def reasoned_answer(rng: random.Random, problem: Problem, route: str, gap: str, left: str, right: str) -> str:
+def reasoned_answer(reasoning: str, problem: Problem, gap: str, left: str, right: str) -> str:
     """Writes reasoning and the final answer after it."""
-    reasoning = reason(rng, problem, route)
     return reasoning.rstrip("\n") + ("\n" if reasoning.endswith("\n") else gap) + left + str(problem.answer) + right
 
 

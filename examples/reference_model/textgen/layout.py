@@ -116,7 +116,7 @@ def draw_layout(rng: random.Random, *, multiline: bool = False) -> Layout:
 
 
 ANSWER_FORMS = [
-    ("The answer is ", "."), ("The answer is ", "."), ("The answer is ", ""), ("So the answer is ", "."), ("Answer: ", ""),
+    ("The answer is ", "."), ("So the answer is ", "."), ("Answer: ", ""),
     ("", ""), ("", ""), ("", "."), ("It is ", "."), ("= ", ""), ("#### ", ""), ("[", "]"), ("(", ")"), ("<", ">"),
     ("Therefore: ", "."), ("Final answer: ", ""), ("Result = ", ""), ("That makes ", "."), ("ANSWER ", "!"), ("**", "**"),
     ("We get ", "."), ("In total ", "."), ("It must be ", "."), ("answer=", ""), ("\"", "\""), ("Total: ", ";"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from .layout import Item
 from .problems import number_words
@@ -14,6 +14,7 @@ FORMAL = {
     "start": "commence", "end": "conclude", "send": "dispatch", "fix": "repair", "keep": "retain", "check": "verify", "give": "provide",
     "choose": "select", "use": "employ", "want": "desire", "think": "believe", "try": "attempt", "bring": "deliver",
 }  # fmt: skip
+VERBS = tuple(FORMAL)
 LONG = {
     "can't": "cannot", "don't": "do not", "won't": "will not", "I'll": "I will", "I'm": "I am", "it's": "it is", "we'll": "we will",
     "isn't": "is not", "didn't": "did not", "they're": "they are",
@@ -29,6 +30,26 @@ DAYS = {
     "Saturday": "Sat",
     "Sunday": "Sun",
 }
+# Rules that exchange words: name, how a header says it, and the words. A house has each of them or has it not.
+WORD_RULES: dict[str, tuple[str, dict[str, str]]] = {
+    "letters": ("letters", {word: FORMAL[word] for word in ("tell", "ask", "send", "show", "think")}),
+    "trade": ("trade", {word: FORMAL[word] for word in ("buy", "get", "want", "choose", "need")}),
+    "repair": ("repair", {word: FORMAL[word] for word in ("fix", "check", "try", "help", "use")}),
+    "store": ("store", {word: FORMAL[word] for word in ("keep", "give", "bring", "start", "end")}),
+    "long": ("long forms", LONG),
+    "plural": ("say we", PLURAL),
+    "days": ("short days", DAYS),
+    "ampersand": ("join", {"and": "&"}),
+    "several": ("several", {"some": "several"}),
+    "final": ("final", {"last": "final"}),
+    "present": ("present day", {"today": "this day"}),
+    "prior": ("prior", {"before": "prior to"}),
+    "company": ("company", {"with": "along with"}),
+    "please": ("beg", {"please": "kindly"}),
+    "moment": ("moment", {"time": "the moment"}),
+}
+NUMBER_RULES = {"small": "spell small", "large": "spell large"}
+AROUND_RULES = {"sentence": "sentences", "polite": "polite", "initials": "initials", "articles": "no articles"}
 
 SUBJECTS = ("I can't {v} {o}", "I'll {v} {o}", "we'll {v} {o}", "they {v} {o}", "don't {v} {o}", "I {v} {o}", "I didn't {v} {o}", "please {v} {o}",
             "you can {v} {o}", "{n} won't {v} {o}", "I'm here to {v} {o}", "it's time to {v} {o}", "we {v} {o}", "{n} and I {v} {o}")  # fmt: skip
@@ -48,83 +69,51 @@ TIMES = ("", "", "", " today", " on {w}", " on {w}", " before {w}", " with {n}",
 
 @dataclass(frozen=True)
 class House:
-    """Which rules a house has; each is off, on, or a text of its own."""
+    """The rules of a house: names out of ``RULES``, and texts of its own before and after."""
 
-    formal: bool = False
-    long: bool = False
-    plural: bool = False
-    spelled: bool = False
-    short_days: bool = False
-    sentence_case: bool = False
-    polite: bool = False
+    rules: frozenset[str]
     opening: str = ""
     closing: str = ""
 
     def rewrite(self, text: str) -> str:
         """Applies the rules to one message, word by word and then around it."""
-        out = []
-        for word in text.split():
-            if self.long and self.plural and word in LONG_PLURAL:
-                word = LONG_PLURAL[word]
-            elif self.plural and word in PLURAL:
-                word = PLURAL[word]
-            elif self.long and word in LONG:
-                word = LONG[word]
-            elif self.formal and word in FORMAL:
-                word = FORMAL[word]
-            elif self.spelled and word.isdigit():
-                word = number_words(int(word))
-            elif self.short_days and word in DAYS:
-                word = DAYS[word]
-            out.append(word)
-        body = " ".join(out)
-        if self.polite and not body.startswith("please"):
-            body = "kindly note: " + body
-        if self.sentence_case:
-            body = body[0].upper() + body[1:] + "."
+        body = " ".join(filter(None, map(self._word, text.split())))
+        if "polite" in self.rules:
+            body = "note: " + body
+        if "sentence" in self.rules:
+            body = body[0].upper() + body[1:] + "." * (not body.endswith("."))
         return " ".join(part for part in (self.opening, body, self.closing) if part)
 
+    def _word(self, word: str) -> str:
+        if {"long", "plural"} <= self.rules and word in LONG_PLURAL:
+            return LONG_PLURAL[word]
+        for rule, (_, words) in reversed(WORD_RULES.items()):
+            if rule in self.rules and word in words:
+                return words[word]
+        if word.isdigit():
+            return number_words(int(word)) if ("small" if int(word) < 20 else "large") in self.rules else word
+        if "initials" in self.rules and word in NAMES:
+            return word[0] + "."
+        return "" if "articles" in self.rules and word == "the" else word
 
-SAID = {
-    "formal": ("formal words", "use formal words"), "long": ("no short forms", "long forms"), "plural": ("we instead of I", "say we"),
-    "spelled": ("numbers in words", "spell numbers"), "short_days": ("short days", "days in three letters"),
-    "sentence_case": ("full sentences", "capital and full stop"), "polite": ("polite", "be polite"),
-}  # fmt: skip
+
+RULES = (*WORD_RULES, *NUMBER_RULES, *AROUND_RULES)
+SAID = {name: said for name, (said, _) in WORD_RULES.items()} | NUMBER_RULES | AROUND_RULES
 
 
 def draw_house(rng: random.Random) -> House:
-    """Draws a house; each rule is on in about four of ten."""
-    on = {f.name: rng.random() < 0.4 for f in fields(House) if f.type == "bool"}
-    texts = (
-        "Hello,",
-        "Dear team,",
-        "Good day.",
-        "Hi!",
-        "Note:",
-        "Hey",
-        pseudo_word(rng).capitalize() + ":",
-        pseudo_word(rng).upper(),
-    )
-    ends = (
-        "Thanks.",
-        "Best wishes.",
-        "Bye!",
-        "Over.",
-        "Yours.",
-        f"- {rng.choice(NAMES)}",
-        f"({pseudo_word(rng)})",
-        pseudo_word(rng).capitalize() + ".",
-    )
-    return House(
-        **on,
-        opening=rng.choice(texts) if rng.random() < 0.35 else "",
-        closing=rng.choice(ends) if rng.random() < 0.35 else "",
-    )
+    """Draws a house; a share of the rules, drawn too, is on."""
+    share = rng.choice((0.15, 0.3, 0.5, 0.5, 0.7))
+    rules = frozenset(name for name in RULES if rng.random() < share)
+    texts = ("Hello,", "Dear team,", "Good day.", "Hi!", "Hey", pseudo_word(rng).capitalize() + ":", pseudo_word(rng).upper())  # fmt: skip
+    ends = ("Thanks.", "Best wishes.", "Bye!", "Over.", "Yours.", f"- {rng.choice(NAMES)}", f"({pseudo_word(rng)})", pseudo_word(rng).capitalize() + ".")  # fmt: skip
+    opening = rng.choice(texts) if rng.random() < 0.25 else ""
+    return House(rules, opening, rng.choice(ends) if rng.random() < 0.25 else "")
 
 
 def describe(rng: random.Random, house: House) -> str:
     """Says the rules of a house in words, in random order."""
-    said = [rng.choice(SAID[name]) for name in SAID if getattr(house, name)]
+    said = [SAID[name] for name in RULES if name in house.rules]
     if house.opening:
         said.append(f"begin with {house.opening}")
     if house.closing:
@@ -138,7 +127,7 @@ def draw_plain(rng: random.Random, *, training: bool = True) -> str:
     while True:
         text = rng.choice(SUBJECTS) + rng.choice(TIMES)
         text = text.replace("{o}", rng.choice(OBJECTS)).format(
-            v=rng.choice(list(FORMAL)),
+            v=rng.choice(VERBS),
             n=rng.choice(NAMES),
             t=rng.choice(THINGS),
             d=rng.randint(2, 40),
@@ -148,11 +137,14 @@ def draw_plain(rng: random.Random, *, training: bool = True) -> str:
             return text
 
 
-def rewrite_items(rng: random.Random, count: int) -> tuple[list[Item], str]:
-    """Writes the items of one document and, in six of ten, a header that tells the rules."""
-    house = draw_house(rng)
+def rewrite_items(rng: random.Random, most: int = 12) -> tuple[list[Item], str]:
+    """Writes the items of one document, and in most of them a header that tells the rules.
+
+    Without a header the rules can only be seen in the items, and a few items show only a few of them.
+    """
+    house, told = draw_house(rng), rng.random() < 0.85
     items = []
-    for _ in range(count):
+    for _ in range(rng.randint(1, 5) if told else rng.randint(2, most)):
         text = draw_plain(rng)
         items.append(Item(text, house.rewrite(text)))
-    return items, describe(rng, house) if rng.random() < 0.6 else ""
+    return items, describe(rng, house) if told else ""
