@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from textgen.rewriting import House, draw_plain
 
 HOUSE = House(
-    frozenset({"letters", "repair", "long", "days", "final", "prior", "moment", "please", "several", "large", "sentence", "initials"})
+    frozenset(
+        "letters repair long days final prior moment please several large sentence initials".split(),
+    )
 )
 
 

@@ -129,7 +129,8 @@ def load_examples(
         text = f"{name}: items of one split stand in another\n{data.leakage}"
         copies = any(o.exact + o.normalised for o in data.leakage.overlaps if o.split == "test")
         if on_leakage == "raise" or (on_leakage == "auto" and copies):
-            raise LeakageError(f"{text}\nremove them from one side, or pass on_leakage='warn' (--allow-leakage) to go on")
+            do = "remove them from one side, or pass on_leakage='warn' (--allow-leakage) to go on"
+            raise LeakageError(f"{text}\n{do}")
         warnings.warn(text, DataWarning, stacklevel=2)
     return data
 
