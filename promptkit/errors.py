@@ -9,6 +9,9 @@ PromptkitError
 ├── BackendError (RuntimeError)        a model could not be loaded or could not answer
 │   ├── ContextLengthError             a prompt does not fit the context window and is never cut
 │   └── UnsupportedError               this backend does not offer what was asked for
+├── AnswerTypeError (ValueError)       an answer could not be given the type that was asked for; holds the text
+├── TrainingError (RuntimeError)       training came to no good end; says at which step and why
+│   └── TrainingStopped                the process was told to end; says how to go on
 ├── MetricError (ValueError)           a metric cannot score this text
 ├── ArtifactError (ValueError)         a saved folder is refused; says which file and why
 └── MissingExtraError (ImportError)    an optional dependency is not installed; says the command
@@ -22,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = [
+    "AnswerTypeError",
     "ArtifactError",
     "BackendError",
     "ContextLengthError",
@@ -33,6 +37,8 @@ __all__ = [
     "SettingError",
     "TaskError",
     "TemplateError",
+    "TrainingError",
+    "TrainingStopped",
     "UnsupportedError",
     "explain",
     "one_of",
@@ -73,6 +79,35 @@ class ContextLengthError(BackendError):
 
 class UnsupportedError(BackendError):
     """The backend does not offer what was asked for."""
+
+
+class AnswerTypeError(PromptkitError, ValueError):
+    """An answer could not be given the type that was asked for.
+
+    Attributes:
+        text: The last text of the model, as it stood.
+    """
+
+    def __init__(self, message: str, text: str) -> None:
+        super().__init__(message)
+        self.text = text
+
+
+class TrainingError(PromptkitError, RuntimeError):
+    """Training came to no good end: a loss or gradient was no number, or memory was short."""
+
+
+class TrainingStopped(TrainingError):
+    """Training was told to end before its time; a checkpoint was saved if there is a folder for it.
+
+    Args:
+        message: What happened, and how to go on.
+        log: The ``TrainingLog`` until then.
+    """
+
+    def __init__(self, message: str, log: object = None) -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class MetricError(PromptkitError, ValueError):

@@ -11,7 +11,11 @@ import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 __all__ = [
     "Ask",
@@ -27,6 +31,7 @@ __all__ = [
     "Sampling",
     "ScoreRequest",
     "Usage",
+    "Weights",
     "content_key",
 ]
 
@@ -133,12 +138,59 @@ class Sampling:
         temperature: 0 for greedy decoding; otherwise the divisor of the logits, up to 10.
         top_p: Nucleus share in (0, 1]; 1 keeps every token.
         stop: Texts that end a completion; the stop text itself is trimmed from the result.
+        schema: JSON Schema, as text, of the one JSON value that a completion must be, or ``None`` for any text. The
+            value ends by itself, so ``stop`` must be empty beside it.
     """
 
     max_new_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    schema: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Learned weights beside a base model, as PEFT saves them. Two are equal if they compute the same.
+
+    A request names its weights; no backend ever has weights "set". The tensors are never changed after training.
+
+    Attributes:
+        kind: ``soft_prompt`` (vectors before the text; P-tuning ends in them too), ``prefix`` (keys and values before
+            the text, per layer) or ``lora`` (low-rank changes of linear layers: lora, rslora, dora, adalora).
+        config: What PEFT's ``adapter_config.json`` says, plain scalars and lists of names only.
+        tensors: float32 arrays under PEFT's names, without its ``base_model.model.`` in front. ``soft_prompt`` and
+            ``prefix`` have one, ``prompt_embeddings``: ``[tokens, hidden]``, or ``[tokens, layers * 2 * width]``.
+        base: Fingerprint of the base model for which they were trained.
+    """
+
+    kind: Literal["soft_prompt", "prefix", "lora"]
+    config: Mapping[str, Any]
+    tensors: Mapping[str, npt.NDArray[np.float32]]
+    base: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of everything that matters to what they compute."""
+        digest = hashlib.sha256(json.dumps([self.kind, self.base, dict(self.config)], sort_keys=True).encode())
+        for name in sorted(self.tensors):
+            tensor = self.tensors[name]
+            digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+            digest.update(np.ascontiguousarray(tensor).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def tokens(self) -> int:
+        """Places of the context window that they take."""
+        return 0 if self.kind == "lora" else int(self.tensors["prompt_embeddings"].shape[0])
+
+    def __eq__(self, other: object) -> bool:
+        """Compares by fingerprint."""
+        return isinstance(other, Weights) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        """Hashes by fingerprint."""
+        return hash(self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +200,28 @@ class Request:
     Attributes:
         prompt: What the model reads.
         sampling: How completions are drawn.
-        seed: Seed of the run. A sample depends on (seed, prompt, sample index) alone.
+        seed: Seed of the run. A sample depends on (seed, prompt, sample index) and the weights alone.
         samples: Indices of the wanted samples; ``(0,)`` for one, ``(5, 6)`` to extend a sequence of five.
+        soft_prompt: Learned vectors, keys or values to put before the prompt, or ``None``.
+        lora: Learned low-rank changes of the model for this request, or ``None``.
     """
 
     prompt: Prompt
     sampling: Sampling = Sampling()
     seed: int = 0
     samples: tuple[int, ...] = (0,)
+    soft_prompt: Weights | None = None
+    lora: Weights | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """One prompt and the continuations whose likelihood is wanted."""
+    """One prompt and the continuations whose likelihood is wanted, with the weights of ``Request``."""
 
     prompt: Prompt
     continuations: tuple[str, ...]
+    soft_prompt: Weights | None = None
+    lora: Weights | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,31 @@
 """Backends: what turns prompts into completions.
 
 ``base`` holds the protocol and the checks that every backend shares, ``scripted`` a backend without a model for
-tests and dry runs, ``local`` the one that runs transformers models. ``LocalBackend`` is imported on first use,
-because torch and transformers take seconds to load.
+tests and dry runs, ``local`` the one that runs transformers models, ``remote`` the one that asks a model server, and
+``cache`` one that remembers the answers of another. ``LocalBackend`` is imported on first use, because torch and
+transformers take seconds to load, and so are those that not every program needs.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from promptkit.backends.base import Backend
 from promptkit.backends.scripted import ScriptedBackend
 
 if TYPE_CHECKING:
+    from promptkit.backends.cache import CachedBackend
     from promptkit.backends.local import LocalBackend
+    from promptkit.backends.remote import RemoteBackend
 
-__all__ = ["Backend", "LocalBackend", "ScriptedBackend"]
+__all__ = ["Backend", "CachedBackend", "LocalBackend", "RemoteBackend", "ScriptedBackend"]
+
+_LATER = {"CachedBackend": "cache", "LocalBackend": "local", "RemoteBackend": "remote"}
 
 
 def __getattr__(name: str) -> Any:
-    """Loads ``LocalBackend`` when it is first asked for."""
-    if name == "LocalBackend":
-        from promptkit.backends.local import LocalBackend
-
-        return LocalBackend
+    """Loads a backend when it is first asked for."""
+    if name in _LATER:
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

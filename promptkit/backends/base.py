@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
-from promptkit.errors import ContextLengthError, SettingError, explain
-from promptkit.types import Progress, Prompt, Reply, Request, Sampling, ScoreRequest
+from promptkit.errors import ContextLengthError, PromptkitError, SettingError, UnsupportedError, explain
+from promptkit.types import Progress, Prompt, Reply, Request, Sampling, ScoreRequest, Weights
 
-__all__ = ["Backend", "check_fits", "check_prompt", "check_request", "check_score_request", "prompt_texts"]
+__all__ = [
+    "Backend",
+    "check_fits",
+    "check_no_weights",
+    "check_prompt",
+    "check_request",
+    "check_score_request",
+    "first_error",
+    "prompt_texts",
+    "replies",
+]
+
+T = TypeVar("T")
 
 MAX_TEMPERATURE = 10.0
+MAX_SCHEMA = 100_000
+MAX_TOGETHER = 256
 
 
 @runtime_checkable
@@ -20,6 +35,10 @@ class Backend(Protocol):
 
     A backend keeps no state between calls: what it answers depends on the requests alone, never on their order,
     their neighbours or earlier calls. It may be called from several threads.
+
+    Some can do more: ``replies(requests)`` tells of each request as it finishes (see ``replies`` below),
+    ``stream(request)`` gives a text in pieces, and ``cache_scope`` is a text that tells apart backends of one
+    fingerprint that may answer otherwise.
 
     Attributes:
         name: What users call the model.
@@ -142,6 +161,55 @@ def _check_sampling(sampling: Sampling, of: str) -> None:
     stop: object = sampling.stop
     if not isinstance(stop, tuple) or not all(isinstance(text, str) and text for text in stop):
         raise refuse("stop", "a tuple of texts that are not empty", stop)
+    if sampling.schema is not None:
+        _check_schema(sampling, of)
+
+
+def _check_schema(sampling: Sampling, of: str) -> None:
+    schema: object = sampling.schema
+    try:
+        found = json.loads(schema) if isinstance(schema, str) and len(schema) <= MAX_SCHEMA else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        must = f"the text of a JSON object of at most {MAX_SCHEMA:,} characters"
+        raise SettingError(explain("schema", of=of, must=must, got=schema))
+    if sampling.stop:
+        must = "empty beside a schema, whose value ends by itself"
+        raise SettingError(explain("stop", of=of, must=must, got=sampling.stop))
+
+
+def _check_weights(request: Request | ScoreRequest, of: str) -> None:
+    """Checks that weights stand where weights of their kind belong."""
+    for name, kinds in (("soft_prompt", ("soft_prompt", "prefix")), ("lora", ("lora",))):
+        weights: object = getattr(request, name)
+        if weights is None or (isinstance(weights, Weights) and weights.kind in kinds):
+            continue
+        got = f"weights of kind {weights.kind!r}" if isinstance(weights, Weights) else type(weights).__name__
+        must = f"None or Weights of kind {' or '.join(map(repr, kinds))}"
+        raise SettingError(explain(name, of=of, must=must, got=got))
+
+
+def check_no_weights(request: Request | ScoreRequest, *, of: str, backend: str) -> None:
+    """Refuses a request that names learned weights, for backends that cannot use them.
+
+    Args:
+        request: The request.
+        of: Whose request it is, for messages.
+        backend: What the backend is called.
+
+    Raises:
+        UnsupportedError: The request has a soft prompt or a LoRA; ignoring them would answer as the base model.
+
+    Example:
+        >>> check_no_weights(Request(Prompt(text="Hello")), of="requests[0]", backend="ScriptedBackend")
+    """
+    for name in ("soft_prompt", "lora"):
+        if getattr(request, name) is not None:
+            raise UnsupportedError(
+                f"{of}: {name} must be None for {backend}, which has no model that weights could change, got weights "
+                "of a local model; use LocalBackend with the model for which they were trained"
+            )
 
 
 def check_request(request: Request, *, of: str) -> None:
@@ -158,6 +226,7 @@ def check_request(request: Request, *, of: str) -> None:
         >>> check_request(Request(Prompt(text="Hello")), of="requests[0]")
     """
     check_prompt(request.prompt, of=of)
+    _check_weights(request, of)
     _check_sampling(request.sampling, of)
     if isinstance(request.seed, bool) or not isinstance(request.seed, int):
         raise SettingError(explain("seed", of=of, must="an integer", got=request.seed))
@@ -181,6 +250,7 @@ def check_score_request(request: ScoreRequest, *, of: str) -> None:
         >>> check_score_request(ScoreRequest(Prompt(text="2 + 2 ="), (" 4", " 5")), of="requests[0]")
     """
     check_prompt(request.prompt, of=of)
+    _check_weights(request, of)
     if not request.continuations or not all(request.continuations):
         raise SettingError(
             explain("continuations", of=of, must="one or more texts that are not empty", got=request.continuations)
@@ -210,3 +280,71 @@ def check_fits(prompt_tokens: int, new_tokens: int, window: int, *, of: str) -> 
             f"{new_tokens} = {prompt_tokens + new_tokens}; use fewer or shorter demonstrations, a lower "
             "max_new_tokens or a model with a larger window, as a prompt is never cut"
         )
+
+
+def replies(backend: Backend, requests: Sequence[Request]) -> Generator[tuple[int, Reply | PromptkitError], None, None]:
+    """Completes requests and tells of each as it finishes, so that no failure costs the others.
+
+    A backend that can do so itself has a method ``replies``. Others are asked for some requests at a time, and where
+    that fails, for one at a time.
+
+    Args:
+        backend: The model.
+        requests: What is wanted.
+
+    Yields:
+        Number of a request with its reply, or with why it failed.
+
+    Example:
+        >>> from promptkit import ScriptedBackend
+        >>> found = dict(replies(ScriptedBackend({"two": "2"}), [Request(Prompt(text=text)) for text in ("two", "?")]))
+        >>> found[0].completions[0].text, type(found[1]).__name__
+        ('2', 'BackendError')
+    """
+    own = getattr(backend, "replies", None)
+    if own is not None:
+        yield from own(requests)
+        return
+    for start in range(0, len(requests), MAX_TOGETHER):
+        together = requests[start : start + MAX_TOGETHER]
+        try:
+            yield from enumerate(backend.generate(together), start)
+        except PromptkitError as error:
+            if len(together) == 1:
+                yield start, error
+                continue
+            for place, request in enumerate(together, start):
+                try:
+                    reply: Reply | PromptkitError = backend.generate([request])[0]
+                except PromptkitError as why:
+                    reply = why
+                yield place, reply
+
+
+def first_error(found: Iterable[tuple[int, T | Exception]], count: int, progress: Progress | None) -> list[T]:
+    """Collects results that come in any order, and raises the first failure among them.
+
+    Args:
+        found: Numbers with results or failures.
+        count: How many there will be.
+        progress: Called with (finished, all).
+
+    Returns:
+        The results in the order of their numbers.
+
+    Raises:
+        Exception: The first failure; what has not finished by then is given up.
+    """
+    results: dict[int, T] = {}
+    try:
+        for place, result in found:
+            if isinstance(result, Exception):
+                raise result
+            results[place] = result
+            if progress is not None:
+                progress(len(results), count)
+    finally:
+        close = getattr(found, "close", None)
+        if close is not None:
+            close()
+    return [results[place] for place in range(count)]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from promptkit.backends.base import check_fits, check_request, check_score_request
+from promptkit.backends.constraint import Grammars, Guide
 from promptkit.backends.local_batches import Ledger, Worker, replies, reporter
 from promptkit.backends.local_decode import Row, decode, score
+from promptkit.backends.local_keys import Key
+from promptkit.backends.local_mixture import Mixture
 from promptkit.backends.local_models import Loaded, load_model
 from promptkit.backends.local_runs import Run
+from promptkit.backends.local_shelf import Shelf
 from promptkit.backends.model_folder import declared_form, fingerprint, resolve
+from promptkit.backends.streaming import OnText, Piecewise, TextPieces
 from promptkit.backends.tokens import TokenCodec
-from promptkit.errors import SettingError, explain
-from promptkit.types import Completion, Progress, Prompt, Reply, Request, ScoreRequest
+from promptkit.errors import ArtifactError, SettingError, UnsupportedError, explain
+from promptkit.types import Completion, Progress, Prompt, Reply, Request, Sampling, ScoreRequest, Weights
 
 __all__ = ["LocalBackend"]
 
@@ -27,7 +32,11 @@ class LocalBackend:
     The tokens that prompts have in common are computed once per batch, samples of one prompt share all of it, and
     finished rows leave the batch. None of this shows in the answers: with ``dtype="float32"``, greedy completions are
     token for token those of plain greedy ``generate`` on each prompt alone, and a sample depends on (seed, prompt,
-    sample index) only. Sampling settings that a model's own generation_config.json may hold are not applied.
+    sample index) and the request's weights only. Sampling settings that a model's own generation_config.json may hold
+    are not applied.
+
+    Soft prompts and LoRAs belong to requests, never to the backend: requests with and without them, in any mixture,
+    run in the same batches and from several threads, and none changes what another one is answered.
 
     Args:
         name_or_folder: "reference" for the model that ships with promptkit, a folder, or a name on the Hugging Face
@@ -80,6 +89,8 @@ class LocalBackend:
         self._batch_tokens = batch_tokens
         self._lock = threading.RLock()
         self._fingerprint: str | None = None
+        self._grammars: Grammars | None = None
+        self._shelf = Shelf(self._loaded, self.fingerprint)
 
     def _form(self, chat: bool | None) -> bool:
         template = bool(self._loaded.tokenizer.chat_template)
@@ -103,7 +114,7 @@ class LocalBackend:
         return self._loaded.tokenizer
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Returns how many tokens a prompt has, the tokens of its frame included."""
+        """Returns how many tokens a prompt has, the tokens of its frame included; a soft prompt comes on top."""
         return len(self._codec.prompt_ids(prompt))
 
     def fingerprint(self) -> str:
@@ -113,6 +124,19 @@ class LocalBackend:
                 self._fingerprint = fingerprint(self.folder)
             return self._fingerprint
 
+    def check_weights(self, weights: Weights) -> None:
+        """Checks that learned weights fit this model; ``generate`` and ``score`` do so for every request.
+
+        Args:
+            weights: The weights.
+
+        Raises:
+            ArtifactError: They were made for another model, or a tensor is missing, too many, of a wrong shape or not
+                finite; the message names it.
+            UnsupportedError: This model cannot use weights of this kind.
+        """
+        self._shelf.ready(weights)
+
     def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
         """Completes every request; see ``Backend.generate``.
 
@@ -121,19 +145,58 @@ class LocalBackend:
             progress: Called with (finished requests, all requests) whenever a request is finished.
 
         Returns:
-            One reply per request, in order. ``cached_tokens`` are the prompt tokens taken from a shared prefix or
-            from an equal prompt; ``seconds`` are the completions' equal shares of their batches.
+            One reply per request, in order. ``prompt_tokens`` include the virtual tokens of a soft prompt, which take
+            places of the window like others; ``cached_tokens`` are those taken from a shared prefix or from an equal
+            prompt; ``seconds`` are the completions' equal shares of their batches.
 
         Raises:
             SettingError: A request is out of range.
+            ArtifactError: Weights of a request do not fit this model; nothing was computed.
             ContextLengthError: A prompt with its ``max_new_tokens`` does not fit; nothing was computed.
-            UnsupportedError: A prompt cannot be put into tokens safely; nothing was computed.
+            UnsupportedError: A prompt cannot be put into tokens safely, or this model cannot use weights of such a
+                kind; nothing was computed.
+            MissingExtraError: A request has a schema, and llguidance is not installed.
             BackendError: The model failed.
         """
-        prompts = []
+        return self._generate(requests, progress, lambda tokens: None)
+
+    def stream(self, request: Request) -> Generator[str, None, Reply]:
+        """Completes a request for one sample and gives its text in pieces, as they are generated.
+
+        Args:
+            request: What is wanted.
+
+        Yields:
+            Pieces of the text; together they are the completion's. When no more are asked for, generation ends.
+
+        Returns:
+            The whole reply, as the value of the generator: ``reply = yield from backend.stream(request)``.
+
+        Raises:
+            SettingError: The request is out of range, or asks for several samples.
+            BackendError: As ``generate``.
+        """
+        check_request(request, of="stream")
+        if len(request.samples) != 1:
+            raise SettingError(explain("samples", of="stream", must="one index", got=request.samples))
+
+        def work(on_text: OnText) -> Reply:
+            ids = self._codec.prompt_ids(request.prompt)
+            pieces = TextPieces(self._codec.text, ids, request.sampling.stop, on_text)
+            reply = self._generate([request], None, pieces.grow)[0]
+            pieces.finish(reply.completions[0])
+            return reply
+
+        return (yield from Piecewise(work).pieces())
+
+    def _generate(
+        self, requests: Sequence[Request], progress: Progress | None, grew: Callable[[list[int]], None]
+    ) -> list[Reply]:
+        prompts, mixture = [], Mixture(self._shelf.ready)
         for number, request in enumerate(requests):
             check_request(request, of=f"requests[{number}]")
-            prompts.append(self._encode(request.prompt, request.sampling.max_new_tokens, f"requests[{number}]"))
+            prompts.append(self._encode(request, mixture, request.sampling.max_new_tokens, f"requests[{number}]"))
+            self._guide(request.sampling)  # a schema that cannot be kept is refused before anything is computed
         numbers: dict[Row, int] = {}
         wanted = [
             [numbers.setdefault(_row(prompt, request, index), len(numbers)) for index in request.samples]
@@ -148,10 +211,11 @@ class LocalBackend:
                 ledger.done.add(batch[place])
                 report(batch[place])
 
-            decode(run, [rows[number] for number in batch], self._codec, self._eos, finished)
+            chosen = [rows[number] for number in batch]
+            decode(run, chosen, self._codec, self._eos, finished, guide=self._guide, grew=grew)
 
         new_tokens = [row.sampling.max_new_tokens for row in rows]
-        self._work([row.prompt for row in rows], new_tokens, ledger, complete)
+        self._work([row.prompt for row in rows], mixture, new_tokens, ledger, complete)
         return replies(requests, prompts, wanted, results, ledger)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[tuple[float, int], ...]]:
@@ -165,16 +229,18 @@ class LocalBackend:
 
         Raises:
             SettingError: A prompt or continuation is empty.
+            ArtifactError: Weights of a request do not fit this model; nothing was computed.
             ContextLengthError: A prompt with a continuation does not fit; nothing was computed.
             BackendError: The model failed.
         """
-        prompts: list[tuple[int, ...]] = []
+        prompts: list[Key] = []
         continuations: list[list[int]] = []
+        mixture = Mixture(self._shelf.ready)
         for number, request in enumerate(requests):
             of = f"requests[{number}]"
             check_score_request(request, of=of)
             tokens = [self._codec.continuation_ids(request.prompt, text) for text in request.continuations]
-            prompt = self._encode(request.prompt, max(map(len, tokens)), of)
+            prompt = self._encode(request, mixture, max(map(len, tokens)), of)
             prompts += [prompt] * len(tokens)
             continuations += tokens
         values, ledger = dict[int, float](), Ledger()
@@ -185,33 +251,48 @@ class LocalBackend:
             values.update(zip(batch, found, strict=True))
             ledger.done.update(batch)
 
-        self._work(prompts, [len(tokens) for tokens in continuations], ledger, weigh)
+        self._work(prompts, mixture, [len(tokens) for tokens in continuations], ledger, weigh)
         pairs = iter([(values[number], len(tokens)) for number, tokens in enumerate(continuations)])
         return [tuple(next(pairs) for _ in request.continuations) for request in requests]
 
-    def _encode(self, prompt: Prompt, new_tokens: int, of: str) -> tuple[int, ...]:
-        ids = tuple(self._codec.prompt_ids(prompt))
+    def _guide(self, sampling: Sampling) -> Guide | None:
+        if sampling.schema is None:
+            return None
+        with self._lock:
+            if self._grammars is None:
+                width = self._loaded.model.get_output_embeddings().weight.shape[0]
+                self._grammars = Grammars(self.tokenizer, width, self._eos)
+        return self._grammars.guide(sampling.schema, sampling.max_new_tokens)
+
+    def _encode(self, request: Request | ScoreRequest, mixture: Mixture, new_tokens: int, of: str) -> Key:
+        """Names what a request's rows read, weights included, and checks that it fits."""
+        ids = self._codec.prompt_ids(request.prompt)
         if not ids:
-            raise SettingError(explain("prompt", of=of, must="text with at least one token", got=prompt.text))
+            raise SettingError(explain("prompt", of=of, must="text with at least one token", got=request.prompt.text))
+        try:
+            key = mixture.key(ids, request.soft_prompt, request.lora)
+        except (ArtifactError, UnsupportedError) as error:
+            raise type(error)(f"{of}: {error}") from None
         if self._loaded.seq2seq:  # encoder and decoder have a window each
-            check_fits(len(ids), 0, self.context_window, of=of)
+            check_fits(len(key), 0, self.context_window, of=of)
             check_fits(0, new_tokens, self.context_window, of=of)
         else:
-            check_fits(len(ids), new_tokens, self.context_window, of=of)
-        return ids
+            check_fits(len(key), new_tokens, self.context_window, of=of)
+        return key
 
     def _work(
         self,
-        prompts: Sequence[tuple[int, ...]],
+        prompts: Sequence[Key],
+        mixture: Mixture,
         new_tokens: Sequence[int],
         ledger: Ledger,
         do: Callable[[Run, tuple[int, ...]], None],
     ) -> None:
-        worker = Worker(self._loaded, self._lock, prompts, ledger)
+        worker = Worker(replace(self._loaded, mixture=mixture), self._lock, prompts, ledger)
         worker.work(new_tokens, do, batch_size=self._batch_size, batch_tokens=self._batch_tokens)
 
 
-def _row(prompt: tuple[int, ...], request: Request, index: int) -> Row:
+def _row(prompt: Key, request: Request, index: int) -> Row:
     """Names a completion by what it depends on; greedy ones depend on neither seed nor index."""
     if request.sampling.temperature == 0:
         return Row(prompt, replace(request.sampling, top_p=1.0), 0, 0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from promptkit.backends.local_attention import Prefix
+from promptkit.backends.local_keys import lora_number
 from promptkit.backends.local_models import Loaded
 from promptkit.backends.local_runs import Run
 from promptkit.backends.prefix import Batch, plan_batches
@@ -46,7 +47,7 @@ class Worker:
     Args:
         loaded: The model.
         lock: Held while a batch is in the model, so that calls of several threads take turns.
-        prompts: The prompt of each row.
+        prompts: The prompt of each row, as a key of ``local_keys``.
         ledger: Where results and costs are noted.
     """
 
@@ -88,7 +89,10 @@ class Worker:
                 share=loaded.sharing in ("shared", "copied"),
                 alone=alone,
             ):
-                todo = [Batch(tuple(chosen[row] for row in batch.rows), batch.shared)]
+                rows = [chosen[row] for row in batch.rows]
+                # Side by side, the rows of one LoRA are one matrix product.
+                rows.sort(key=lambda number: lora_number(self._prompts[number]))
+                todo = [Batch(tuple(rows), batch.shared)]
                 while todo:
                     todo += self._attempt(todo.pop(), alone, do)
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from promptkit.backends.constraint import Guide
+from promptkit.backends.local_keys import Key, text_of
 from promptkit.backends.local_runs import Run
-from promptkit.backends.local_sampling import Draw, choose, noise_key
+from promptkit.backends.local_sampling import Draw, choose, noise_key, restrict, settle
 from promptkit.backends.tokens import TokenCodec
 from promptkit.errors import BackendError
 from promptkit.types import Completion, Finish, Sampling
@@ -22,13 +24,13 @@ class Row:
     """One completion that is wanted: equal rows have equal results, so each is computed once.
 
     Attributes:
-        prompt: Tokens of the prompt.
+        prompt: The prompt with its weights, as a key of ``local_keys``.
         sampling: How it is drawn.
         seed: Seed of the run; 0 for greedy rows.
         index: Sample index; 0 for greedy rows.
     """
 
-    prompt: tuple[int, ...]
+    prompt: Key
     sampling: Sampling
     seed: int
     index: int
@@ -38,14 +40,16 @@ class Row:
 class _Growing:
     number: int
     row: Row
+    text: Key  # tokens of the prompt's text
     draw: Draw
+    guide: Guide | None = None
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
 
 
-def _unique(prompts: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:
+def _unique(prompts: Sequence[Key]) -> tuple[list[Key], list[int]]:
     """Returns the different prompts in order, and for each prompt its place among them."""
-    places: dict[tuple[int, ...], int] = {}
+    places: dict[Key, int] = {}
     where = [places.setdefault(prompt, len(places)) for prompt in prompts]
     return list(places), where
 
@@ -56,6 +60,9 @@ def decode(
     codec: TokenCodec,
     eos: Collection[int],
     finished: Callable[[int, Completion], None],
+    *,
+    guide: Callable[[Sampling], Guide | None] = lambda sampling: None,
+    grew: Callable[[list[int]], None] = lambda tokens: None,
 ) -> None:
     """Completes a batch of rows.
 
@@ -65,6 +72,8 @@ def decode(
         codec: Turns tokens into text.
         eos: Tokens that end a completion.
         finished: Called with a row's number and its completion, as soon as that is complete.
+        guide: Makes the guide of a row whose sampling has a schema.
+        grew: Called with the tokens of a row, whenever it has one more and is not complete.
 
     Raises:
         BackendError: The model computed something that is no number.
@@ -74,13 +83,18 @@ def decode(
     if where != list(range(len(prompts))):
         run.keep(where)
         logits = logits[where]
-    alive = [_Growing(number, row, _draw(row)) for number, row in enumerate(rows)]
+    alive = [_grow(number, row, guide(row.sampling)) for number, row in enumerate(rows)]
     for step in range(max(row.sampling.max_new_tokens for row in rows)):
         if not bool(torch.isfinite(logits.amax(-1)).all()):
             raise BackendError(
                 "model: logits must be finite, got nan or inf; its weights are damaged, or need dtype='float32'"
             )
+        guides = [item.guide for item in alive]
+        if any(guides):
+            logits = restrict(logits, guides)
         tokens, logprobs = choose(logits, [item.draw for item in alive], step)
+        if any(guides):
+            settle(tokens, logprobs, logits, guides)
         stay = []
         for place, item in enumerate(alive):
             item.tokens.append(tokens[place])
@@ -88,6 +102,7 @@ def decode(
             completion = _completed(item, codec, eos)
             if completion is None:
                 stay.append(place)
+                grew(item.tokens)
             else:
                 finished(item.number, completion)
         if not stay:
@@ -98,10 +113,11 @@ def decode(
         logits = run.feed(torch.tensor([[item.tokens[-1]] for item in alive], device=logits.device))[:, -1]
 
 
-def _draw(row: Row) -> Draw:
-    sampling = row.sampling
-    key = noise_key(row.seed, row.prompt, row.index) if sampling.temperature > 0 else 0
-    return Draw(sampling.temperature, sampling.top_p, key)
+def _grow(number: int, row: Row, guide: Guide | None) -> _Growing:
+    sampling, text = row.sampling, text_of(row.prompt)
+    # Weights change a sample through its probabilities alone: with equal noise, two adapters are compared in pairs.
+    key = noise_key(row.seed, text, row.index) if sampling.temperature > 0 else 0
+    return _Growing(number, row, text, Draw(sampling.temperature, sampling.top_p, key), guide)
 
 
 def _completed(item: _Growing, codec: TokenCodec, eos: Collection[int]) -> Completion | None:
@@ -110,16 +126,18 @@ def _completed(item: _Growing, codec: TokenCodec, eos: Collection[int]) -> Compl
     shown: str | None = None
     finish: Finish = "length"
     if item.tokens[-1] in eos:
-        finish, shown = "eos", codec.text(item.row.prompt, item.tokens[:-1])
+        finish, shown = "eos", codec.text(item.text, item.tokens[:-1])
     elif sampling.stop and _may_stop(item, codec):
-        whole = codec.text(item.row.prompt, item.tokens)
+        whole = codec.text(item.text, item.tokens)
         found = [at for text in sampling.stop if (at := whole.find(text)) >= 0]
         if found:
             finish, shown = "stop", whole[: min(found)]
+    elif item.guide is not None and item.guide.done:
+        finish, shown = "length" if item.guide.hurried else "stop", codec.text(item.text, item.tokens)
     if shown is None:
         if spent < sampling.max_new_tokens:
             return None
-        shown = codec.text(item.row.prompt, item.tokens)
+        shown = codec.text(item.text, item.tokens)
     return Completion(shown, finish, spent, item.logprob, item.row.index)
 
 
@@ -133,16 +151,16 @@ def _may_stop(item: _Growing, codec: TokenCodec) -> bool:
     window = longest + 8
     recent = codec.text((), item.tokens[-window:]) if len(item.tokens) > window else None
     if recent is None:
-        recent = codec.text(item.row.prompt, item.tokens)
+        recent = codec.text(item.text, item.tokens)
     return any(text in recent for text in item.row.sampling.stop)
 
 
-def score(run: Run, prompts: Sequence[tuple[int, ...]], continuations: Sequence[Sequence[int]]) -> list[float]:
+def score(run: Run, prompts: Sequence[Key], continuations: Sequence[Sequence[int]]) -> list[float]:
     """Computes the log-likelihood of continuations.
 
     Args:
         run: The model's side of the batch, not yet started.
-        prompts: The prompt of each row; equal prompts are read by the model once.
+        prompts: The prompt of each row, as a key; equal prompts are read by the model once.
         continuations: The continuation of each row, at least one token.
 
     Returns:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from promptkit.backends import local_attention
 from promptkit.backends.local_attention import Prefix
+from promptkit.backends.local_mixture import Mixture
 from promptkit.backends.local_runs import CausalRun, Run, Seq2SeqRun, compute_prefix
 from promptkit.errors import BackendError, SettingError, explain, one_of
 
@@ -46,6 +47,7 @@ class Loaded:
         reach: Tokens after which some layer no longer sees the first one; longer rows run alone.
         eos: Tokens that end a completion.
         accepts: Names of the arguments that its ``forward`` takes.
+        mixture: The learned weights that keys of prompts stand for; none unless set for a call.
     """
 
     model: Any
@@ -56,21 +58,23 @@ class Loaded:
     reach: int
     eos: frozenset[int]
     accepts: frozenset[str]
+    mixture: Mixture = field(default_factory=Mixture)
 
     def prefix(self, tokens: Sequence[int]) -> Prefix:
         """Computes a prefix for ``run``."""
-        return compute_prefix(self.model, tokens, self.accepts)
+        return compute_prefix(self.model, tokens, self.accepts, self.mixture)
 
     def run(self, prefix: Prefix | None, *, alone: bool = False) -> Run:
         """Opens a batch, with a state of its own."""
         if self.seq2seq:
-            return Seq2SeqRun(self.model, _start_token(self.model))
+            return Seq2SeqRun(self.model, _start_token(self.model), self.mixture)
         return CausalRun(
             self.model,
             self.accepts,
             prefix,
             shared=self.sharing == "shared",
             masked=not alone and self.sharing != "alone",
+            mixture=self.mixture,
         )
 
 

@@ -1,12 +1,14 @@
 """One batch on its way through a model: start with prompts, keep some rows, feed the next tokens.
 
 ``CausalRun`` and ``Seq2SeqRun`` offer the same three steps, so the decoding loop and the scoring know only of those.
-Rows are left-padded, each with its own positions, and leave the cache as soon as they are finished.
+Rows are left-padded, each with its own positions, and leave the cache as soon as they are finished. Prompts are keys of
+``local_keys``: each row brings its own soft prompt and LoRA, or none, and its virtual tokens stand right before its
+text, ``[padding][virtual][text]``, where padding in between would move the text away from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -15,15 +17,20 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from promptkit.backends.local_attention import Prefix, attending
+from promptkit.backends.local_lora import RowChanges
+from promptkit.backends.local_mixture import Mixture
 
 __all__ = ["CausalRun", "Run", "Seq2SeqRun", "compute_prefix"]
+
+
+_PLAIN = Mixture()  # for prompts without learned weights
 
 
 class Run(Protocol):
     """A batch of rows inside a model."""
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Reads the prompts; returns the logits of the token after each, ``[rows, vocabulary]``."""
+        """Reads the prompts, as keys; returns the logits of the token after each, ``[rows, vocabulary]``."""
         ...
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -39,35 +46,28 @@ class Run(Protocol):
         ...
 
 
-def _padded(lists: Sequence[Sequence[int]], pad: int, device: torch.device, *, left: bool) -> tuple[Tensor, Tensor]:
-    """Makes a rectangle of token lists; also returns where it holds real tokens."""
-    width = max(len(ids) for ids in lists)
-    ids = torch.full((len(lists), width), pad, dtype=torch.long)
-    real = torch.zeros((len(lists), width), dtype=torch.bool)
-    for row, tokens in enumerate(lists):
-        place = slice(width - len(tokens), width) if left else slice(0, len(tokens))
-        ids[row, place] = torch.tensor(tokens, dtype=torch.long)
-        real[row, place] = True
-    return ids.to(device), real.to(device)
-
-
-def compute_prefix(model: Any, tokens: Sequence[int], accepts: frozenset[str]) -> Prefix:
+def compute_prefix(model: Any, tokens: Sequence[int], accepts: frozenset[str], mixture: Mixture = _PLAIN) -> Prefix:
     """Computes the keys and values of a prefix.
 
     Args:
         model: A causal transformers model.
-        tokens: The prefix.
+        tokens: The prefix, as the start of a key.
         accepts: Names of the arguments that the model's ``forward`` takes.
+        mixture: The weights that the key stands for.
 
     Returns:
         The prefix, ready to be shared by any number of batches.
     """
     cache = DynamicCache(config=model.config)
-    ids = torch.tensor([list(tokens)], device=model.device)
+    count, given = mixture.given(tokens)
+    for layer, (keys, values) in enumerate(given):
+        cache.update(keys, values, layer)
     # The prefix's own logits are never read; asking for one position spares the vocabulary product of the others.
     only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
-    with torch.no_grad():
-        model(input_ids=ids, past_key_values=cache, use_cache=True, **only)
+    if count < len(tokens):
+        inputs, _ = mixture.inputs(model, [tokens[count:]], left=True)
+        with torch.no_grad(), mixture.changes([tokens]).active():
+            model(**inputs, past_key_values=cache, use_cache=True, **only)
     layers: list[Any] = list(cache.layers)
     return Prefix(tuple(tokens), tuple((layer.keys, layer.values) for layer in layers))
 
@@ -83,47 +83,78 @@ class CausalRun:
             ``local_attention``); otherwise it is copied into every row.
         masked: Whether rows may have padding. Without, all prompts must have one length, and models whose layers
             are not all attention see no mask that they would misread.
+        mixture: The weights that the prompts' keys stand for.
     """
 
     def __init__(
-        self, model: Any, accepts: frozenset[str], prefix: Prefix | None = None, *, shared: bool, masked: bool = True
+        self,
+        model: Any,
+        accepts: frozenset[str],
+        prefix: Prefix | None = None,
+        *,
+        shared: bool,
+        masked: bool = True,
+        mixture: Mixture = _PLAIN,
     ) -> None:
         self._model = model
         self._accepts = accepts
         self._prefix = prefix
         self._shared = shared
         self._masked = masked
+        self._mixture = mixture
+        self._changes = RowChanges([])
         self._cache = DynamicCache(config=model.config)
         self._real = torch.empty(0)
         self._length = torch.empty(0)  # real tokens of each row so far
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Reads the prompts; returns the logits of the token after each, ``[rows, vocabulary]``."""
+        """Reads the prompts; see ``Run.start``."""
         device, rows = self._model.device, len(prompts)
         known = len(self._prefix.tokens) if self._prefix else 0
-        own = [ids[known:] for ids in prompts]
-        ids, real = _padded(own, 0, device, left=True)
+        self._changes = self._mixture.changes(prompts)
         self._length = torch.full((rows,), known, dtype=torch.long, device=device)
         self._real = torch.zeros((rows, 0), dtype=torch.bool, device=device)
         if self._prefix and not self._shared:
             self._real = torch.ones((rows, known), dtype=torch.bool, device=device)
             for layer, (keys, values) in enumerate(self._prefix.layers):
                 self._cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
-        return self._forward(ids, real, last=True)[:, -1]
+        inputs, real = self._mixture.inputs(self._model, self._take_given([ids[known:] for ids in prompts]), left=True)
+        return self._forward(inputs, real, last=True)[:, -1]
+
+    def _take_given(self, keys: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        """Puts learned keys and values into the cache; returns what is left for the model to read."""
+        given = [self._mixture.given(key) for key in keys]
+        counts = torch.tensor([count for count, _ in given])
+        width = int(counts.max())
+        if not width:
+            return keys
+        like = next(layers for _, layers in given if layers)
+        for layer, pair in enumerate(like):
+            wide = [one.new_zeros(len(keys), one.shape[1], width, one.shape[3]) for one in pair]
+            for row, (count, layers) in enumerate(given):
+                if count:
+                    for whole, own in zip(wide, layers[layer], strict=True):
+                        whole[row, :, width - count :] = own[0]
+            self._cache.update(wide[0], wide[1], layer)
+        real = torch.arange(width) >= width - counts[:, None]
+        self._real = torch.cat([self._real, real.to(self._real.device)], dim=1)
+        self._length = self._length + counts.to(self._length.device)
+        return [key[count:] for key, (count, _) in zip(keys, given, strict=True)]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Makes these rows, which may repeat, the rows of the batch."""
         index = torch.tensor(rows, dtype=torch.long, device=self._model.device)
         self._cache.batch_select_indices(index)
+        self._changes.keep(rows)
         self._real = self._real[index]
         self._length = self._length[index]
 
     def feed(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """Reads further tokens ``[rows, new]``; see ``Run.feed``."""
         real = torch.ones_like(tokens, dtype=torch.bool) if real is None else real
-        return self._forward(tokens, real, last=False)
+        return self._forward({"input_ids": tokens}, real, last=False)
 
-    def _forward(self, ids: Tensor, real: Tensor, *, last: bool) -> Tensor:
+    def _forward(self, inputs: Mapping[str, Tensor], real: Tensor, *, last: bool) -> Tensor:
         self._real = torch.cat([self._real, real], dim=1)
         positions = (self._length[:, None] + real.cumsum(1) - 1).clamp(min=0) * real
         self._length = self._length + real.sum(1)
@@ -134,8 +165,8 @@ class CausalRun:
             extra["logits_to_keep"] = 1
         if self._masked:
             extra["attention_mask"] = self._real.long()
-        with torch.no_grad(), attending(self._prefix if self._shared else None):
-            output = self._model(input_ids=ids, past_key_values=self._cache, use_cache=True, **extra)
+        with torch.no_grad(), attending(self._prefix if self._shared else None), self._changes.active():
+            output = self._model(**inputs, past_key_values=self._cache, use_cache=True, **extra)
         logits: Tensor = output.logits
         return logits.float()
 
@@ -146,11 +177,14 @@ class Seq2SeqRun:
     Args:
         model: The model.
         start_token: The token that the decoder starts with.
+        mixture: The weights that the prompts' keys stand for.
     """
 
-    def __init__(self, model: Any, start_token: int) -> None:
+    def __init__(self, model: Any, start_token: int, mixture: Mixture = _PLAIN) -> None:
         self._model = model
         self._start = start_token
+        self._mixture = mixture
+        self._changes = RowChanges([])
         self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self._encoded = torch.empty(0)
         self._real = torch.empty(0)
@@ -158,9 +192,10 @@ class Seq2SeqRun:
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Encodes the prompts; returns the logits of the first token of each answer."""
         device = self._model.device
-        ids, self._real = _padded(prompts, 0, device, left=False)
-        with torch.no_grad():
-            encoded = self._model.get_encoder()(input_ids=ids, attention_mask=self._real.long())
+        self._changes = self._mixture.changes(prompts)
+        inputs, self._real = self._mixture.inputs(self._model, prompts, left=False)
+        with torch.no_grad(), self._changes.active():
+            encoded = self._model.get_encoder()(**inputs, attention_mask=self._real.long())
         self._encoded = encoded.last_hidden_state
         first = torch.full((len(prompts), 1), self._start, dtype=torch.long, device=device)
         return self.feed(first)[:, -1]
@@ -169,12 +204,13 @@ class Seq2SeqRun:
         """Makes these rows, which may repeat, the rows of the batch."""
         index = torch.tensor(rows, dtype=torch.long, device=self._model.device)
         self._cache.batch_select_indices(index)
+        self._changes.keep(rows)
         self._encoded = self._encoded[index]
         self._real = self._real[index]
 
     def feed(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """Reads further tokens; padding on the right changes nothing before it, so ``real`` is not needed."""
-        with torch.no_grad():
+        with torch.no_grad(), self._changes.active():
             output = self._model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=self._encoded),
                 attention_mask=self._real.long(),

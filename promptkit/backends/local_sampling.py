@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Draw", "choose", "gumbel", "noise_key"]
+from promptkit.backends.constraint import Guide
+
+__all__ = ["Draw", "choose", "gumbel", "noise_key", "restrict", "settle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,37 @@ def choose(logits: Tensor, draws: Sequence[Draw], step: int) -> tuple[list[int],
             tokens[row] = int((heated + noise).argmax())
     chosen = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
     return tokens.tolist(), chosen.tolist()
+
+
+def restrict(logits: Tensor, guides: Sequence[Guide | None]) -> Tensor:
+    """Rules out the tokens that a row's guide does not allow.
+
+    Args:
+        logits: ``[rows, vocabulary]``.
+        guides: The guide of each row, or ``None``.
+
+    Returns:
+        Logits of -inf for such tokens; rows without a guide stay as they are.
+    """
+    allowed = torch.ones(logits.shape, dtype=torch.bool)
+    for row, guide in enumerate(guides):
+        if guide is not None:
+            allowed[row] = torch.from_numpy(guide.allowed())
+    return logits.masked_fill(~allowed.to(logits.device), -torch.inf)
+
+
+def settle(tokens: list[int], logprobs: list[float], logits: Tensor, guides: Sequence[Guide | None]) -> None:
+    """Hands the chosen tokens to their guides, which may put others in their place.
+
+    Args:
+        tokens: The chosen token of each row; changed in place.
+        logprobs: Their log-probabilities; changed in place.
+        logits: What they were chosen from, ``[rows, vocabulary]``.
+        guides: The guide of each row, or ``None``.
+    """
+    for row, guide in enumerate(guides):
+        if guide is not None:
+            taken = guide.take(tokens[row])
+            if taken != tokens[row]:
+                tokens[row] = taken
+                logprobs[row] = float(logits[row, taken] - logits[row].logsumexp(-1))

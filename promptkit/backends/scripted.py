@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from promptkit.backends.base import check_fits, check_request, check_score_request, prompt_texts
+from promptkit.backends.base import check_fits, check_no_weights, check_request, check_score_request, prompt_texts
 from promptkit.errors import BackendError, SettingError, UnsupportedError, explain
 from promptkit.types import Completion, Finish, Progress, Prompt, Reply, Request, ScoreRequest, Usage
 
@@ -88,11 +88,13 @@ class ScriptedBackend:
         Raises:
             SettingError: A request is out of range.
             ContextLengthError: A prompt with its ``max_new_tokens`` does not fit.
+            UnsupportedError: A request names learned weights.
             BackendError: The call was told to fail, or no key of the mapping stands in the prompt.
         """
         for number, request in enumerate(requests):
             of = f"requests[{number}]"
             check_request(request, of=of)
+            check_no_weights(request, of=of, backend="ScriptedBackend")
             tokens = self.count_tokens(request.prompt)
             check_fits(tokens, request.sampling.max_new_tokens, self.context_window, of=of)
         self._log(requests)
@@ -113,7 +115,7 @@ class ScriptedBackend:
             Per request and continuation: the log-probability and the number of tokens.
 
         Raises:
-            UnsupportedError: No ``scores`` function was given.
+            UnsupportedError: No ``scores`` function was given, or a request names learned weights.
             SettingError: A prompt or continuation is empty.
             ContextLengthError: A prompt with a continuation does not fit.
             BackendError: The call was told to fail.
@@ -123,6 +125,7 @@ class ScriptedBackend:
         for number, request in enumerate(requests):
             of = f"requests[{number}]"
             check_score_request(request, of=of)
+            check_no_weights(request, of=of, backend="ScriptedBackend")
             longest = max(len(_split(text)) for text in request.continuations)
             check_fits(self.count_tokens(request.prompt), longest, self.context_window, of=of)
         self._log(requests)

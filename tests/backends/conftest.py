@@ -29,6 +29,10 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "bloom": ("Bloom", {"n_layer": 2, "n_head": 4, "seq_length": 512}),
     "opt": ("OPT", {"ffn_dim": 64, "word_embed_proj_dim": 32}),
     "falcon": ("Falcon", {"new_decoder_architecture": False, "alibi": False}),
+    "falcon_rw": ("Falcon", {"new_decoder_architecture": False, "alibi": True, "multi_query": False, "bias": True}),
+    "qwen3": ("Qwen3", {"num_key_value_heads": 2, "head_dim": 16}),
+    "gemma": ("Gemma", {"num_key_value_heads": 1, "head_dim": 16}),
+    "phi": ("Phi", {"partial_rotary_factor": 0.5}),
     "t5": ("T5", {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "n_positions": 512}),
 }
 COMMON = {

@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from promptkit.backends.base import Backend, check_fits, check_prompt, check_request, check_score_request, prompt_texts
+from promptkit.backends.base import (
+    Backend,
+    check_fits,
+    check_no_weights,
+    check_prompt,
+    check_request,
+    check_score_request,
+    first_error,
+    prompt_texts,
+    replies,
+)
 from promptkit.backends.scripted import ScriptedBackend
-from promptkit.errors import ContextLengthError, SettingError
-from promptkit.types import Message, Prompt, Request, Sampling, ScoreRequest
+from promptkit.errors import ContextLengthError, PromptkitError, SettingError, UnsupportedError
+from promptkit.types import Message, Prompt, Reply, Request, Sampling, ScoreRequest, Weights
 
 HELLO = Prompt(text="Hello")
 
@@ -86,3 +97,76 @@ def test_texts_of_a_chat_are_its_contents() -> None:
 def test_shipped_backends_follow_the_protocol() -> None:
     assert isinstance(ScriptedBackend(), Backend)
     assert not isinstance(object(), Backend)
+
+
+def test_replies_tell_of_each_request_and_a_failure_costs_only_itself() -> None:
+    backend = ScriptedBackend({"good": "yes"})
+    asked = [Request(Prompt(text=text)) for text in ("good 1", "bad", "good 2")]
+    found = dict(replies(backend, asked))
+    assert [type(found[place]).__name__ for place in range(3)] == ["Reply", "BackendError", "Reply"]
+    assert dict(replies(backend, [])) == {}
+
+
+def test_replies_are_left_to_a_backend_that_has_them() -> None:
+    class Own(ScriptedBackend):
+        def replies(self, requests: object) -> Iterator[tuple[int, Reply | PromptkitError]]:
+            yield 0, Reply(())
+
+    assert dict(replies(Own(["x"]), [Request(Prompt(text="a"))])) == {0: Reply(())}
+
+
+def test_many_requests_are_asked_some_at_a_time() -> None:
+    backend = ScriptedBackend(lambda request, index: request.prompt.text or "")
+    found = dict(replies(backend, [Request(Prompt(text=f"q{n}")) for n in range(600)]))
+    assert [found[n].completions[0].text for n in range(600)] == [f"q{n}" for n in range(600)]  # type: ignore[union-attr]
+    assert backend._calls == 3
+
+
+def test_the_first_error_is_raised_and_the_rest_given_up() -> None:
+    ended = []
+
+    def found() -> Iterator[tuple[int, int | Exception]]:
+        try:
+            yield 1, 11
+            yield 0, KeyError("oops")
+            yield 2, 12
+        finally:
+            ended.append(True)
+
+    told: list[tuple[int, int]] = []
+    with pytest.raises(KeyError, match="oops"):
+        first_error(found(), 3, lambda *done: told.append(done))
+    assert (told, ended) == ([(1, 3)], [True])
+    assert first_error([(1, "b"), (0, "a")], 2, None) == ["a", "b"]
+
+
+def weights(kind: str) -> Weights:
+    return Weights(kind, {}, {}, "base")  # type: ignore[arg-type]
+
+
+def test_weights_stand_where_their_kind_belongs() -> None:
+    prompt = Prompt(text="Hello")
+    for soft in ("soft_prompt", "prefix"):
+        check_request(Request(prompt, soft_prompt=weights(soft), lora=weights("lora")), of="requests[0]")
+    check_score_request(ScoreRequest(prompt, ("a",), weights("prefix"), weights("lora")), of="requests[0]")
+    with pytest.raises(
+        SettingError, match="soft_prompt must be None or Weights of kind 'soft_prompt' or 'prefix', got"
+    ):
+        check_request(Request(prompt, soft_prompt=weights("lora")), of="requests[0]")
+    with pytest.raises(SettingError, match=r"requests\[3\]: lora must be .* got \"weights of kind 'prefix'\""):
+        check_score_request(ScoreRequest(prompt, ("a",), lora=weights("prefix")), of="requests[3]")
+    with pytest.raises(SettingError, match="lora must be None or Weights of kind 'lora', got 'str'"):
+        check_request(Request(prompt, lora="folder"), of="requests[0]")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["soft_prompt", "lora"])
+def test_backends_without_a_model_refuse_weights(name: str) -> None:
+    prompt, own = Prompt(text="Hello"), {name: weights(name)}
+    backend = ScriptedBackend(["x"], scores=lambda request, text: 0.0)
+    for request in (Request(prompt, **own), ScoreRequest(prompt, ("a",), **own)):  # type: ignore[arg-type]
+        with pytest.raises(UnsupportedError, match=rf"requests\[1\]: {name} must be None for Other"):
+            check_no_weights(request, of="requests[1]", backend="Other")
+    with pytest.raises(UnsupportedError, match=f"{name} must be None for ScriptedBackend"):
+        backend.generate([Request(prompt, **own)])  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedError, match=f"{name} must be None for ScriptedBackend"):
+        backend.score([ScoreRequest(prompt, ("a",), **own)])  # type: ignore[arg-type]
