@@ -1,0 +1,124 @@
+"""Which layers of a model LoRA changes: resolved once, for planning and for training, on any model of transformers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from promptkit.errors import SettingError, explain, one_of
+
+__all__ = ["GROUPS", "find_linear", "resolve_targets"]
+
+GROUPS = ("all-linear", "attention")
+"""Targets that need no names of layers: every linear layer but the output head, or those of attention."""
+
+_SHOWN = 8
+
+
+def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
+    """Turns the setting ``targets`` into names that select exactly these linear layers, in PEFT's way of matching.
+
+    PEFT takes a name for the end of a layer's path: ``q_proj`` selects every layer whose path ends in ``.q_proj``.
+
+    Args:
+        model: A model of transformers, perhaps on the meta device.
+        targets: One of ``GROUPS``, or names of layers as in ``["q_proj", "self_attn.v_proj"]``; never patterns.
+
+    Returns:
+        Sorted names, as short as they can be without selecting anything else.
+
+    Raises:
+        SettingError: A name selects nothing, the output head, or what is no linear layer; names what is near.
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.ModuleDict({"q_proj": nn.Linear(2, 2), "norm": nn.LayerNorm(2)})
+        >>> resolve_targets(model, "all-linear")
+        ['q_proj']
+    """
+    linear = find_linear(model)
+    if isinstance(targets, str):
+        if targets not in GROUPS:
+            must = f"{one_of(GROUPS)} or a list of names of layers"
+            raise SettingError(explain("targets", of="LoRA", must=must, got=targets, do=_advice(targets, linear)))
+        wanted = set(_group(model, linear, targets))
+        if not wanted:
+            must = f"a group with layers in it; this model has {len(linear)} linear layers"
+            raise SettingError(explain("targets", of="LoRA", must=must, got=targets, do="name its layers in a list"))
+        return _shortest_names(model, wanted)
+    if not targets or not all(isinstance(name, str) and name for name in targets):
+        raise SettingError(explain("targets", of="LoRA", must="a list of at least one name of layers", got=targets))
+    head = _head_path(model)
+    for name in dict.fromkeys(targets):
+        _check_name(model, name, linear, head)
+    return sorted(set(targets))
+
+
+def find_linear(model: nn.Module) -> dict[str, nn.Module]:
+    """Returns the linear layers of a model by path, in the order of the model, without its output head."""
+    head = _head_path(model)
+    kinds = (nn.Linear, Conv1D)
+    return {path: layer for path, layer in model.named_modules() if isinstance(layer, kinds) and path != head}
+
+
+def _head_path(model: nn.Module) -> str | None:
+    try:
+        head: Any = model.get_output_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):  # a plain module, or a model without a head
+        return None
+    return next((path for path, layer in model.named_modules() if layer is head), None) if head is not None else None
+
+
+def _group(model: nn.Module, linear: dict[str, nn.Module], group: str) -> list[str]:
+    if group == "all-linear":
+        return list(linear)
+    attention = {path for path, layer in model.named_modules() if "attention" in type(layer).__name__.lower()}
+    return [path for path in linear if any(outer in attention for outer in _ancestors(path))]
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    while "." in path:
+        path = path.rpartition(".")[0]
+        yield path
+
+
+def _endings(path: str) -> Iterator[str]:
+    """Yields the ends of a path at its dots, the shortest first and the whole path last."""
+    parts = path.split(".")
+    for count in range(1, len(parts) + 1):
+        yield ".".join(parts[-count:])
+
+
+def _shortest_names(model: nn.Module, wanted: set[str]) -> list[str]:
+    taken = {ending for path, _ in model.named_modules() if path and path not in wanted for ending in _endings(path)}
+    return sorted({next((ending for ending in _endings(path) if ending not in taken), path) for path in wanted})
+
+
+def _check_name(model: nn.Module, name: str, linear: dict[str, nn.Module], head: str | None) -> None:
+    hits = [path for path, _ in model.named_modules() if path == name or path.endswith(f".{name}")]
+    if not hits:
+        must = "names of linear layers of this model"
+        raise SettingError(explain("targets", of="LoRA", must=must, got=name, do=_advice(name, linear)))
+    if head in hits:
+        must = "without the output head, whose change could neither be shared with the embeddings nor merged"
+        raise SettingError(explain("targets", of="LoRA", must=must, got=name, do="leave it out"))
+    other = next((path for path in hits if path not in linear), None)
+    if other is not None:
+        kind = type(model.get_submodule(other)).__name__
+        must = f"names of linear layers; {other!r} is of class {kind}"
+        raise SettingError(explain("targets", of="LoRA", must=must, got=name, do=_advice(name, linear)))
+
+
+def _advice(name: str, linear: dict[str, nn.Module]) -> str:
+    """Says which names would do: those inside the layer that was named, those spelt alike, or all there are."""
+    inside = dict.fromkeys(path.rpartition(".")[2] for path in linear if name in path.split(".")[:-1])
+    leaves = list(dict.fromkeys(path.rpartition(".")[2] for path in linear))
+    near = list(inside) or difflib.get_close_matches(name, [*leaves, *GROUPS], n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(map(repr, near[:_SHOWN]))}?"
+    more = ", ..." if len(leaves) > _SHOWN else ""
+    return f"this model has {', '.join(map(repr, leaves[:_SHOWN]))}{more}"
