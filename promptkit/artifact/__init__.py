@@ -4,7 +4,7 @@ The store knows files, hashes and JSON, and nothing of adapters. See ``promptkit
 """
 
 from promptkit.artifact.checks import parse_json
-from promptkit.artifact.store import Stored, load_folder, save_folder
+from promptkit.artifact.store import Stored, kind_of, load_folder, save_folder
 from promptkit.artifact.tensors import check_safetensors
 
-__all__ = ["Stored", "check_safetensors", "load_folder", "parse_json", "save_folder"]
+__all__ = ["Stored", "check_safetensors", "kind_of", "load_folder", "parse_json", "save_folder"]

@@ -39,7 +39,7 @@ from promptkit.artifact.manifest import (
 from promptkit.errors import ArtifactError, explain
 from promptkit.types import JSONObject
 
-__all__ = ["Stored", "load_folder", "save_folder"]
+__all__ = ["Stored", "kind_of", "load_folder", "save_folder"]
 
 _ATTEMPTS = 20
 
@@ -185,6 +185,23 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def kind_of(folder: str | os.PathLike[str]) -> str:
+    """Tells what an artifact is, from its manifest alone.
+
+    Args:
+        folder: Where it was saved.
+
+    Returns:
+        Its kind, for example ``"predictor"``.
+
+    Raises:
+        ArtifactError: The folder is no artifact, or its manifest is not what it must be.
+    """
+    target = _as_path(folder)
+    check_listing(target)
+    return read_manifest(target)[0].kind
 
 
 def load_folder(folder: str | os.PathLike[str], *, kind: str) -> Stored:

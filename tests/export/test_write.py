@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM
+
+import promptkit as pk
+from promptkit.artifact.weights import read_peft_folder
+from promptkit.export import FORMS, export, write
+
+TEXT = "Sam buys 3 pens."
+
+
+def test_a_lora_goes_into_a_folder_of_peft_and_comes_back(backend, make, tmp_path):
+    engine = backend("llama")
+    lora = make.low_rank(engine)
+    folder = export(make.predictor(engine, lora=lora), tmp_path / "out")
+    names = {"adapter_config.json", "adapter_model.safetensors", "README.md", "promptkit_export.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert read_peft_folder(folder, engine.fingerprint()) == lora
+    assert pk.check_vllm(folder) == []
+    facts = json.loads((folder / "promptkit_export.json").read_text())
+    assert facts["to"] == "peft" and facts["folders"] == ["."]
+    assert facts["base_fingerprint"] == engine.fingerprint() and facts["weights"] == {"lora": lora.fingerprint}
+
+
+def test_both_kinds_of_weights_go_into_two_folders(backend, make, tmp_path):
+    engine = backend("llama")
+    weights = {"soft_prompt": make.soft_prompt(engine), "lora": make.low_rank(engine)}
+    folder = export(make.predictor(engine, **weights), tmp_path / "out", "peft")
+    for name, one in weights.items():
+        assert read_peft_folder(folder / name, engine.fingerprint()) == one
+    assert "one text at a time" in (folder / "soft_prompt" / "README.md").read_text()
+    assert "one text at a time" not in (folder / "lora" / "README.md").read_text()
+
+
+def test_the_method_of_a_predictor_writes_too(backend, make, tmp_path):
+    engine = backend("llama")
+    make.predictor(engine, make.prefix(engine)).export(tmp_path / "out", to="peft")
+    assert read_peft_folder(tmp_path / "out", engine.fingerprint()).kind == "prefix"
+
+
+def test_stock_peft_gives_the_answers_of_the_engine(backend, make, tmp_path):
+    """One text at a time, as PEFT is right with left padding for low-rank weights only."""
+    from peft import PeftModel  # takes seconds
+
+    engine = backend("llama")
+    cases = {variant: {"lora": make.low_rank(engine, variant)} for variant in ("lora", "rslora", "dora", "adalora")}
+    cases |= {"soft": {"soft_prompt": make.soft_prompt(engine)}, "prefix": {"soft_prompt": make.prefix(engine)}}
+    prompt = pk.Prompt(text=TEXT)
+    ids = torch.tensor([engine.tokenizer(TEXT)["input_ids"]])
+    found = set()
+    for name, weights in cases.items():
+        folder = export(make.predictor(engine, **weights), tmp_path / name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(engine.folder), folder).eval()
+            out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
+        wanted = engine.generate([pk.Request(prompt, pk.Sampling(max_new_tokens=8), **weights)])[0].completions[0].text
+        assert engine.tokenizer.decode(out[0, -8:], skip_special_tokens=True).endswith(wanted), name
+        found.add(wanted)
+    assert len(found) > 3, "weights that change nothing would prove nothing"
+
+
+def test_a_server_that_is_sent_embeddings_gives_the_answers_of_the_engine(backend, make, tmp_path):
+    engine = backend("llama")
+    soft = make.soft_prompt(engine)
+    folder = export(make.predictor(engine, soft), tmp_path / "out", "prompt-embeds")
+    facts = json.loads((folder / "promptkit_export.json").read_text())
+    assert facts["order"] == ["soft_prompt", "text"] and (facts["tokens"], facts["width"]) == (5, 32)
+    vectors = torch.from_numpy(load_file(folder / facts["file"])[facts["tensor"]])
+    model = AutoModelForCausalLM.from_pretrained(engine.folder).eval()
+    ids = torch.tensor(engine.tokenizer(TEXT)["input_ids"])
+    with torch.no_grad():
+        embeds = torch.cat([vectors, model.get_input_embeddings()(ids)])[None]
+        out = model.generate(inputs_embeds=embeds, do_sample=False, max_new_tokens=8)[0]
+    request = pk.Request(pk.Prompt(text=TEXT), pk.Sampling(max_new_tokens=8), soft_prompt=soft)
+    assert engine.tokenizer.decode(out, skip_special_tokens=True) == engine.generate([request])[0].completions[0].text
+    assert "[5, 32]" in (folder / "README.md").read_text()
+
+
+def test_a_lora_stands_beside_the_embeddings_it_was_learned_with(backend, make, tmp_path):
+    engine = backend("llama")
+    lora = make.low_rank(engine)
+    folder = export(make.predictor(engine, make.soft_prompt(engine), lora), tmp_path / "out", "prompt-embeds")
+    assert read_peft_folder(folder / "lora", engine.fingerprint()) == lora
+    assert "must be active" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "to", "message"),
+    [
+        ("", "peft", "weights must be there"),
+        ("lora", "onnx", "to must be one of 'peft', 'merged', 'baked', 'prompt-embeds'"),
+        ("soft", "merged", "must be a LoRA alone, got 'a soft prompt'; use to='baked'"),
+        ("soft lora", "merged", "must be a LoRA alone, got 'a LoRA and a soft prompt'"),
+        ("lora", "baked", "must be a soft prompt, got 'a LoRA'"),
+        ("lora", "prompt-embeds", "must be a soft prompt"),
+        ("prefix", "baked", "a prefix is keys and values"),
+        ("prefix lora", "prompt-embeds", "a prefix is keys and values"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_is_not_exported(backend, make, tmp_path, kinds, to, message):
+    engine = backend("llama")
+    made = {"soft": make.soft_prompt, "prefix": make.prefix, "lora": make.low_rank}
+    weights = {"lora" if kind == "lora" else "soft_prompt": made[kind](engine) for kind in kinds.split()}
+    with pytest.raises(pk.SettingError) as caught:
+        export(make.predictor(engine, **weights), tmp_path / "out", to)
+    assert message in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_backend_without_a_model_exports_nothing(backend, make, tmp_path):
+    scripted = pk.ScriptedBackend(lambda request, index: "")
+    with pytest.raises(pk.UnsupportedError, match="must be a LocalBackend"):
+        export(make.predictor(scripted, lora=make.low_rank(backend("llama"))), tmp_path / "out")
+
+
+@pytest.mark.parametrize("to", FORMS)
+def test_weights_of_another_model_are_not_exported(backend, make, tmp_path, to):
+    weights = {} if to == "merged" else {"soft_prompt": make.soft_prompt(backend("gpt2"))}
+    weights |= {"lora": make.low_rank(backend("gpt2"))}
+    with pytest.raises(pk.ArtifactError, match="base must be"):
+        export(make.predictor(backend("llama"), **weights), tmp_path / "out", to)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_replaces_nothing(backend, make, tmp_path):
+    predictor = make.predictor(backend("llama"), lora=make.low_rank(backend("llama")))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("mine", "file", "link"):
+        with pytest.raises(pk.ArtifactError, match="must be new or empty"):
+            export(predictor, tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "a/b/c"):
+        assert (export(predictor, tmp_path / name) / "adapter_config.json").is_file()
+    with pytest.raises(pk.ArtifactError, match="must be new or empty"):
+        export(predictor, tmp_path / "empty")
+    for name in ("", "a\0b"):
+        with pytest.raises(pk.ArtifactError, match="must be the path of a folder"):
+            export(predictor, name)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "file", "link", "empty", "a"}
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("boom"), KeyboardInterrupt()])
+@pytest.mark.parametrize("fails", ["weights_to_files", "write_facts", "_flush"])
+def test_a_failure_leaves_nothing(backend, make, tmp_path, monkeypatch, error, fails):
+    predictor = make.predictor(backend("llama"), lora=make.low_rank(backend("llama")))
+
+    def fail(*_args):
+        raise error
+
+    monkeypatch.setattr(write, fails, fail)
+    wanted, message = type(error), None
+    if isinstance(error, OSError):
+        wanted, message = pk.ArtifactError, "No space left on device; nothing was left there"
+    with pytest.raises(wanted, match=message):
+        export(predictor, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from promptkit.export.write import staged
+with staged(Path(sys.argv[1])) as stage:
+    for number in range(40):
+        (stage / f"{number}.txt").write_bytes(b"x" * 100_000)
+        print(number, flush=True)
+        time.sleep(0.002)
+print("done", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("after", ["3", "25", "39", "done"])
+def test_a_kill_leaves_the_whole_folder_or_none(tmp_path, after):
+    target = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(target)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == after:
+            break
+    if after == "39":  # somewhere in flushing and renaming
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert not target.exists() or len(list(target.iterdir())) == 40
+    assert after != "done" or target.exists()
+    assert after not in ("3", "25") or not target.exists()
+    left = [path.name for path in tmp_path.iterdir() if path != target]
+    assert all(name.startswith(".out.") and name.endswith(".part") for name in left)
