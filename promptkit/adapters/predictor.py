@@ -6,12 +6,14 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promptkit.adapters.base import OnError, as_queries
 from promptkit.adapters.plan import Plan
-from promptkit.adapters.voting import count_votes, draw_votes
+from promptkit.adapters.voting import ask_all, count_votes, draw_votes
 from promptkit.backends import Backend
 from promptkit.errors import ContextLengthError, PromptkitError
 from promptkit.prompts import render, render_answer
@@ -31,7 +33,11 @@ from promptkit.types import (
     Sampling,
     ScoreRequest,
     Usage,
+    Weights,
 )
+
+if TYPE_CHECKING:
+    from promptkit.training.log import TrainingLog
 
 __all__ = ["Asked", "PlanPredictor"]
 
@@ -62,12 +68,24 @@ class PlanPredictor:
         task: What is asked, and how answers are read.
         backend: The model.
         notes: What fitting found out, such as the trials of a search; plain JSON data, saved with the predictor.
+        soft_prompt: Learned vectors that stand before every prompt, or ``None``.
+        lora: Learned low-rank changes of the model, or ``None``. The model itself is never changed.
     """
 
     plan: Plan
     task: Task
     backend: Backend
     notes: JSONObject = field(default_factory=dict)
+    soft_prompt: Weights | None = None
+    lora: Weights | None = None
+
+    @property
+    def training(self) -> TrainingLog | None:
+        """How the weights were trained: losses, steps, seconds, parameters; ``None`` where nothing was."""
+        from promptkit.training.log import TrainingLog  # Only what has weights needs the room that trains.
+
+        found = self.notes.get("training")
+        return None if found is None else TrainingLog.from_json(found)
 
     def predict(
         self, queries: Queries, *, seed: int = 0, on_error: OnError = "raise", progress: Progress | None = None
@@ -105,11 +123,12 @@ class PlanPredictor:
             out[place] = prediction.with_usage(replace(prediction.usage, seconds=share))
         return [out[place] for place in range(len(known))]
 
-    def ask(self, query: Query) -> Asked:
+    def ask(self, query: Query, *, reserved: int | None = None) -> Asked:
         """Renders the prompt for a query, dropping whole demonstrations from the front until it fits.
 
         Args:
             query: The query.
+            reserved: Places of the context window to keep free for a soft prompt; by default those of its own.
 
         Returns:
             The query with its prompt.
@@ -117,8 +136,10 @@ class PlanPredictor:
         Raises:
             ContextLengthError: The question alone does not fit; it is never cut.
         """
+        if reserved is None:
+            reserved = self.soft_prompt.tokens if self.soft_prompt else 0
         demos = self._demos(query)
-        room = self.backend.context_window - self.plan.max_new_tokens
+        room = self.backend.context_window - self.plan.max_new_tokens - reserved
         for dropped in range(len(demos) + 1):
             kept = demos[dropped:]
             prompt = render(
@@ -127,8 +148,9 @@ class PlanPredictor:
             length = self.backend.count_tokens(prompt)
             if length <= room:
                 return Asked(query, prompt, tuple(kept), dropped)
+        soft = f", its soft prompt {reserved}" if reserved else ""
         raise ContextLengthError(
-            f"query {query.id!r}: the question alone takes {length} tokens and its answer up to "
+            f"query {query.id!r}: the question alone takes {length} tokens{soft} and its answer up to "
             f"{self.plan.max_new_tokens}, but {self.backend.name} has a context window of "
             f"{self.backend.context_window}; shorten the question, lower max_new_tokens or use a model with more room"
         )
@@ -146,6 +168,25 @@ class PlanPredictor:
 
         save_predictor(self, folder)
 
+    def export(self, folder: str | os.PathLike[str], to: str = "peft") -> Path:
+        """Writes the weights for other programs (see ``promptkit.export``).
+
+        Args:
+            folder: Where to write; a new or empty folder.
+            to: ``peft``, ``merged``, ``baked`` or ``prompt-embeds``.
+
+        Returns:
+            The folder.
+
+        Raises:
+            SettingError: The form is unknown, or there are no weights of that sort.
+            UnsupportedError: The model cannot be written in that form.
+            ArtifactError: The folder holds something already, or the disk refuses.
+        """
+        from promptkit.export import export  # Writes with torch and transformers, which predicting need not load.
+
+        return export(self, folder, to)
+
     @functools.cached_property
     def _index(self) -> LexicalIndex:
         return LexicalIndex(self.plan.demos)
@@ -161,31 +202,29 @@ class PlanPredictor:
     def _answer_all(
         self, asked: Sequence[Asked], seed: int, on_error: OnError, progress: Progress | None
     ) -> list[Prediction]:
-        answer: Callable[[Sequence[Asked], int, Progress | None], list[Prediction]] = (
-            self._by_likelihood if self.plan.answer_by == "likelihood" else self._by_generation
-        )
         try:
-            return answer(asked, seed, progress)
-        except PromptkitError:
+            if self.plan.answer_by == "generation":
+                return self._by_generation(asked, seed, on_error, progress)
+            return self._by_likelihood(asked, progress)
+        except PromptkitError as error:
             if on_error == "raise":
                 raise
+            if self.plan.answer_by == "generation":  # each failure of a request stands with its query already
+                return [_failed(one, error) for one in asked]
         # The batch failed: ask one by one, so that one bad query costs only itself.
-        found = []
+        found: list[Prediction] = []
         for one in asked:
-            found.append(self._answer_one(answer, one, seed))
+            try:
+                found += self._by_likelihood([one], None)
+            except PromptkitError as error:
+                found.append(_failed(one, error))
             if progress is not None:
                 progress(len(found), len(asked))
         return found
 
-    def _answer_one(
-        self, answer: Callable[[Sequence[Asked], int, Progress | None], list[Prediction]], one: Asked, seed: int
-    ) -> Prediction:
-        try:
-            return answer([one], seed, None)[0]
-        except PromptkitError as error:
-            return Prediction(one.query.id, None, shots=len(one.demos), dropped_shots=one.dropped, error=str(error))
-
-    def _by_generation(self, asked: Sequence[Asked], seed: int, progress: Progress | None) -> list[Prediction]:
+    def _by_generation(
+        self, asked: Sequence[Asked], seed: int, on_error: OnError, progress: Progress | None
+    ) -> list[Prediction]:
         plan = self.plan
         sampling = Sampling(
             max_new_tokens=plan.max_new_tokens,
@@ -193,13 +232,17 @@ class PlanPredictor:
             top_p=plan.top_p,
             stop=self.task.stop if plan.form == "completion" else (),
         )
-        prompts = [one.prompt for one in asked]
+        requests = [Request(one.prompt, sampling, seed, soft_prompt=self.soft_prompt, lora=self.lora) for one in asked]
         if plan.vote is not None:
             reader = self.task.reader(plan.ask)
-            drawn = draw_votes(self.backend, prompts, sampling, seed, plan.samples, plan.vote, reader, progress)
-            return [self._elect(one, reply) for one, reply in zip(asked, drawn, strict=True)]
-        replies = self.backend.generate([Request(prompt, sampling, seed) for prompt in prompts], progress=progress)
-        return [self._read(one, reply) for one, reply in zip(asked, replies, strict=True)]
+            found = draw_votes(self.backend, requests, plan.samples, plan.vote, reader, progress, on_error)
+        else:
+            found = ask_all(self.backend, requests, on_error, progress)
+        read = self._read if plan.vote is None else self._elect
+        return [
+            _failed(one, reply) if isinstance(reply, PromptkitError) else read(one, reply)
+            for one, reply in zip(asked, found, strict=True)
+        ]
 
     def _read(self, one: Asked, reply: Reply) -> Prediction:
         reader = self.task.reader(self.plan.ask)
@@ -240,8 +283,11 @@ class PlanPredictor:
             reasonings=outcome.reasonings if how.show_reasoning else (),
         )
 
-    def _by_likelihood(self, asked: Sequence[Asked], seed: int, progress: Progress | None) -> list[Prediction]:
-        requests = [ScoreRequest(one.prompt, self._label_texts(one.query)) for one in asked]
+    def _by_likelihood(self, asked: Sequence[Asked], progress: Progress | None) -> list[Prediction]:
+        requests = [
+            ScoreRequest(one.prompt, self._label_texts(one.query), soft_prompt=self.soft_prompt, lora=self.lora)
+            for one in asked
+        ]
         scores = self.backend.score(requests)
         if progress is not None:
             progress(len(asked), len(asked))
@@ -282,3 +328,7 @@ class PlanPredictor:
         whole = math.fsum(weights)
         pairs = zip(self.task.labels, weights, strict=True)
         return {label: weight / whole for label, weight in sorted(pairs, key=lambda pair: -pair[1])}
+
+
+def _failed(one: Asked, error: PromptkitError) -> Prediction:
+    return Prediction(one.query.id, None, shots=len(one.demos), dropped_shots=one.dropped, error=str(error))

@@ -10,20 +10,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.artifact import load_folder, save_folder
+from promptkit.artifact import Stored, load_folder, save_folder
 from promptkit.backends import Backend
 from promptkit.errors import ArtifactError, TaskError, explain
 from promptkit.task import build_task
-from promptkit.types import Example, JSONObject
+from promptkit.types import Example, JSONObject, Weights
 
-__all__ = ["load", "save_predictor"]
+__all__ = ["load", "predictor_files", "read_predictor", "save_predictor"]
 
 KIND = "predictor"
+WEIGHTS = ("soft_prompt", "lora")
+"""The slots of a predictor that hold learned weights."""
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _EXAMPLE = TypeAdapter(Example)
 
 
 def save_predictor(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> None:
-    """Writes a predictor: task with templates, plan with demonstrations, notes, and the model's fingerprint.
+    """Writes a predictor: task with templates, plan with demonstrations, notes, weights, and the model's fingerprint.
 
     Args:
         predictor: The predictor.
@@ -32,6 +35,19 @@ def save_predictor(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> 
     Raises:
         ArtifactError: The folder cannot be written.
     """
+    files, meta = predictor_files(predictor)
+    save_folder(folder, files, kind=KIND, meta=meta)
+
+
+def predictor_files(predictor: PlanPredictor) -> tuple[dict[str, bytes | str], JSONObject]:
+    """Returns what a saved predictor consists of, for artifacts that hold one among other things.
+
+    Args:
+        predictor: The predictor.
+
+    Returns:
+        Content by file name, and facts for the manifest; ``read_predictor`` needs both.
+    """
     files: dict[str, bytes | str] = {
         "task.json": predictor.task.model_dump_json(indent=1),
         "plan.json": predictor.plan.model_dump_json(indent=1, exclude={"demos"}),
@@ -39,10 +55,15 @@ def save_predictor(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> 
         "demos.jsonl": b"".join(_EXAMPLE.dump_json(demo) + b"\n" for demo in predictor.plan.demos),
         "notes.json": json.dumps(predictor.notes, ensure_ascii=False, indent=1),
     }
+    kinds = [name for name in WEIGHTS if getattr(predictor, name) is not None]
+    for name in kinds:
+        files.update(_weight_files(name, getattr(predictor, name)))
     backend = predictor.backend
     # Of a model given as a folder only the last name is kept: where it lies is nobody else's business.
     meta: JSONObject = {"model": PurePath(backend.name).name, "model_fingerprint": backend.fingerprint()}
-    save_folder(folder, files, kind=KIND, meta=meta)
+    if kinds:
+        meta["weights"] = kinds
+    return files, meta
 
 
 def load(folder: str | os.PathLike[str], backend: Backend, *, same_model: bool = True) -> PlanPredictor:
@@ -52,7 +73,7 @@ def load(folder: str | os.PathLike[str], backend: Backend, *, same_model: bool =
         folder: A folder written by ``save``.
         backend: The model that will answer; a saved folder never chooses it.
         same_model: Refuse a backend whose fingerprint differs from the one with which the predictor was fitted. Turn
-            it off to play the same prompts on another model.
+            it off to play the same prompts on another model; learned weights fit no other model and are refused.
 
     Returns:
         A predictor that answers as the saved one.
@@ -69,14 +90,33 @@ def load(folder: str | os.PathLike[str], backend: Backend, *, same_model: bool =
         ...     pk.load(folder + "/mine", backend).plan.shots
         0
     """
-    saved = load_folder(folder, kind=KIND)
+    return read_predictor(load_folder(folder, kind=KIND), backend, str(folder), same_model=same_model)
+
+
+def read_predictor(saved: Stored, backend: Backend, folder: str, *, same_model: bool = True) -> PlanPredictor:
+    """Builds the predictor that an artifact holds, perhaps among other files.
+
+    Args:
+        saved: The artifact.
+        backend: The model that will answer.
+        folder: Where it lay, for messages.
+        same_model: As in ``load``.
+
+    Returns:
+        The predictor.
+
+    Raises:
+        ArtifactError: As in ``load``.
+    """
     fingerprint = saved.meta.get("model_fingerprint")
-    if same_model and fingerprint != backend.fingerprint():
+    learned = bool(saved.meta.get("weights"))
+    if (same_model or learned) and fingerprint != backend.fingerprint():
+        other = ", or pass same_model=False to play its prompts on this one"
         raise ArtifactError(
             explain(
                 "model", of=str(folder), must=f"{saved.meta.get('model')!r} with fingerprint {fingerprint}",
                 got=f"{backend.name} with {backend.fingerprint()}",
-                do="load the model with which it was fitted, or pass same_model=False to play its prompts on this one",
+                do="load the model with which it was fitted" + ("; its weights fit no other" if learned else other),
             )
         )  # fmt: skip
     name = "task.json"
@@ -93,4 +133,40 @@ def load(folder: str | os.PathLike[str], backend: Backend, *, same_model: bool =
     except (TaskError, ValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{folder}: {name} cannot be used: {reason}; save the predictor again") from None
-    return PlanPredictor(plan, task, backend, notes)
+    return PlanPredictor(plan, task, backend, notes, **_read_weights(saved, backend, PurePath(folder).name))
+
+
+def _weight_files(name: str, weights: Weights) -> dict[str, bytes | str]:
+    """Names PEFT's two files after the slot that they fill, because a predictor may have both."""
+    from promptkit.artifact.weights import weights_to_files
+
+    files = weights_to_files(weights)
+    return {f"{name}.json": files[CONFIG], f"{name}.safetensors": files[TENSORS]}
+
+
+def _read_weights(saved: Stored, backend: Backend, of: str) -> dict[str, Weights]:
+    """Reads exactly the weights that the manifest promises, and lets the model check that they fit."""
+    there = {name for name in WEIGHTS if any(f"{name}{ending}" in saved.files for ending in (".json", ".safetensors"))}
+    promised = saved.meta.get("weights", [])
+    if promised != [name for name in WEIGHTS if name in there]:
+        raise ArtifactError(explain("weights", of=of, must=f"those of its manifest, {promised}", got=sorted(there)))
+    if not promised:
+        return {}
+    from promptkit.artifact.weights import weights_from_files
+
+    check = getattr(backend, "check_weights", None)
+    if check is None:
+        raise ArtifactError(
+            explain("backend", of=of, must="a LocalBackend, since there are learned weights", got=backend.name)
+        )
+    found = {}
+    for name in promised:
+        try:
+            files = {CONFIG: saved.files[f"{name}.json"], TENSORS: saved.files[f"{name}.safetensors"]}
+        except KeyError as error:
+            raise ArtifactError(explain(str(error), of=of, must="there", got="nothing")) from None
+        found[name] = weights_from_files(files, base=backend.fingerprint(), label=f"{of}: {name}")
+        if (found[name].kind == "lora") != (name == "lora"):
+            raise ArtifactError(explain(name, of=of, must=f"weights for {name}", got=found[name].kind))
+        check(found[name])
+    return found

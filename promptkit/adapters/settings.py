@@ -18,6 +18,7 @@ __all__ = ["adapter_from_settings", "adapter_settings", "register", "settings"]
 T = TypeVar("T")
 
 _KINDS: dict[str, type[Any]] = {}
+_OWN_KINDS: dict[str, str] = {}
 
 
 @dataclass_transform(frozen_default=True)
@@ -82,17 +83,20 @@ def _must(fault: Mapping[str, Any]) -> str:
     return text.replace("a dictionary or an instance of", "a")
 
 
-def register(kind: str, cls: type[T]) -> type[T]:
+def register(kind: str, cls: type[T], *, own_kind: str = "") -> type[T]:
     """Makes a strategy known by its kind, so that a settings file can name it.
 
     Args:
         kind: The name in settings files, for example ``"few_shot"``.
         cls: The strategy's class.
+        own_kind: What settings files call a setting ``kind`` of the strategy's own, if it has one.
 
     Returns:
         The class.
     """
     _KINDS[kind] = cls
+    if own_kind:
+        _OWN_KINDS[kind] = own_kind
     return cls
 
 
@@ -112,6 +116,8 @@ def adapter_settings(adapter: Any) -> JSONObject:
     if kind is None:
         raise SettingError(explain("adapter", of="adapter_settings", must=one_of(_KINDS), got=type(adapter).__name__))
     values = TypeAdapter(type(adapter)).dump_python(adapter, mode="json", exclude={"task"})
+    if kind in _OWN_KINDS:
+        values[_OWN_KINDS[kind]] = values.pop("kind")
     return {"kind": kind, **values}
 
 
@@ -137,4 +143,7 @@ def adapter_from_settings(task: Task, values: Mapping[str, Any]) -> Any:
     kind = rest.pop("kind", None)
     if kind not in _KINDS:
         raise SettingError(explain("kind", of="adapter settings", must=one_of(_KINDS), got=kind))
+    own_kind = _OWN_KINDS.get(kind)
+    if own_kind in rest:
+        rest["kind"] = rest.pop(own_kind)
     return _KINDS[kind](task, **rest)

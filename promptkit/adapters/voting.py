@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from promptkit.adapters.base import OnError
 from promptkit.adapters.plan import VotePlan
 from promptkit.backends import Backend
+from promptkit.backends.base import replies
+from promptkit.errors import PromptkitError
 from promptkit.readout import Reader, Vote, vote
-from promptkit.types import Completion, Progress, Prompt, Reply, Request, Sampling, Usage
+from promptkit.types import Completion, Progress, Reply, Request, Usage
 
-__all__ = ["count_votes", "draw_votes", "wave_size"]
+__all__ = ["ask_all", "count_votes", "draw_votes", "wave_size"]
+
+
+def ask_all(
+    backend: Backend, requests: Sequence[Request], on_error: OnError, progress: Progress | None
+) -> list[Reply | PromptkitError]:
+    """Completes requests so that, where failures are recorded, each costs only itself.
+
+    Args:
+        backend: The model.
+        requests: What is wanted.
+        on_error: ``raise`` stops at the first failure; ``record`` gives the failure in the place of the reply.
+        progress: Called with (finished, all) requests.
+
+    Returns:
+        A reply or a failure per request, in order.
+    """
+    if on_error == "raise" or not hasattr(backend, "replies"):
+        try:
+            return list(backend.generate(requests, progress=progress))
+        except PromptkitError:
+            if on_error == "raise":
+                raise
+    found: dict[int, Reply | PromptkitError] = {}
+    for place, reply in replies(backend, requests):
+        found[place] = reply
+        if progress is not None:
+            progress(len(found), len(requests))
+    return [found[place] for place in range(len(requests))]
 
 
 def count_votes(completions: Sequence[Completion], how: VotePlan, reader: Reader) -> Vote:
@@ -53,44 +85,47 @@ def wave_size(drawn: Sequence[Completion], how: VotePlan, reader: Reader, sample
 
 def draw_votes(
     backend: Backend,
-    prompts: Sequence[Prompt],
-    sampling: Sampling,
-    seed: int,
+    requests: Sequence[Request],
     samples: int,
     how: VotePlan,
     reader: Reader,
     progress: Progress | None,
-) -> list[Reply]:
-    """Draws samples of every prompt until its stop rule is satisfied or there are enough.
+    on_error: OnError = "raise",
+) -> list[Reply | PromptkitError]:
+    """Draws samples for every request until its stop rule is satisfied or there are enough.
 
     Args:
         backend: The model.
-        prompts: One prompt per question.
-        sampling: How completions are drawn.
-        seed: Seed of the run.
+        requests: One per question; the samples that they ask for are filled in here.
         samples: Samples per question at most.
         how: How votes are counted and when to stop.
         reader: How answers are read.
         progress: Called with (decided, all) questions.
+        on_error: What becomes of a failure, as in ``ask_all``.
 
     Returns:
-        One reply per prompt with all samples drawn for it, and their cost.
+        One reply per request with all samples drawn for it, and their cost; or why it failed.
     """
-    drawn: list[list[Completion]] = [[] for _ in prompts]
-    costs = [Usage() for _ in prompts]
+    failed: dict[int, PromptkitError] = {}
+    drawn: list[list[Completion]] = [[] for _ in requests]
+    costs = [Usage() for _ in requests]
     first = wave_size([], how, reader, samples)
-    wanted = dict.fromkeys(range(len(prompts)), first)
+    wanted = dict.fromkeys(range(len(requests)), first)
     while wanted:
-        requests = [
-            Request(prompts[place], sampling, seed, tuple(range(len(drawn[place]), len(drawn[place]) + more)))
+        wave = [
+            replace(requests[place], samples=tuple(range(len(drawn[place]), len(drawn[place]) + more)))
             for place, more in wanted.items()
         ]
         # In the only wave there is, a finished request is a decided question.
         shown = progress if first == samples else None
-        for place, reply in zip(list(wanted), backend.generate(requests, progress=shown), strict=True):
-            drawn[place] += reply.completions
-            costs[place] += reply.usage
-        wanted = {place: more for place in wanted if (more := wave_size(drawn[place], how, reader, samples))}
+        for place, reply in zip(list(wanted), ask_all(backend, wave, on_error, shown), strict=True):
+            if isinstance(reply, PromptkitError):
+                failed[place] = reply
+            else:
+                drawn[place] += reply.completions
+                costs[place] += reply.usage
+        going = [place for place in wanted if place not in failed]
+        wanted = {place: more for place in going if (more := wave_size(drawn[place], how, reader, samples))}
         if progress is not None:
-            progress(len(prompts) - len(wanted), len(prompts))
-    return [Reply(tuple(completions), cost) for completions, cost in zip(drawn, costs, strict=True)]
+            progress(len(requests) - len(wanted), len(requests))
+    return [failed.get(place) or Reply(tuple(drawn[place]), costs[place]) for place in range(len(requests))]

@@ -163,7 +163,7 @@ def test_each_check_catches_its_fault(fault: str) -> None:
 
 def test_settings_that_do_not_round_trip_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(FewShot(load_task("tickets"), shots=3), examples(), backend(), [], [e.query for e in examples()[-4:]])
-    monkeypatch.setattr("promptkit.testing.adapter_from_settings", lambda task, values: FewShot(task, shots=1))
+    monkeypatch.setattr("promptkit.testing.contract.adapter_from_settings", lambda task, values: FewShot(task, shots=1))
     with pytest.raises(AssertionError, match="do not survive"):
         CONTRACT["settings_round_trip"](case)
 

@@ -1,0 +1,171 @@
+"""``promptkit fit``: fits any strategy and saves the predictor."""
+
+from __future__ import annotations
+
+import json as text_json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from promptkit.cli.inputs import read_queries
+from promptkit.cli.models import open_model
+from promptkit.cli.options import ApiKeyEnv, BaseUrl, DataSource, Json, Model, Seed, TaskName, Traceback
+from promptkit.cli.show import Bar, print_json, print_table
+
+if TYPE_CHECKING:
+    import promptkit as pk
+
+__all__ = ["fit"]
+
+_INTERRUPTED = 143  # what a shell reports of a process that SIGTERM ended
+
+
+def fit(
+    task: TaskName,
+    strategy: Annotated[
+        Literal["few_shot", "chain_of_thought", "soft_prompt", "lora"],
+        typer.Option("--strategy", help="From cheap to dear: a prompt, reasoning with a vote, vectors, weights."),
+    ],
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the predictor is saved.")],
+    shots: Annotated[int | None, typer.Option("--shots", min=0, help="Number of demonstrations.")] = None,
+    select: Annotated[
+        str | None, typer.Option("--select", metavar="NAME", help="How demonstrations are chosen, such as nearest.")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option("--tokens", min=1, help="soft_prompt: number of vectors.")] = None,
+    kind: Annotated[
+        Literal["prompt", "prefix", "ptuning"] | None, typer.Option("--kind", help="soft_prompt: kind of vectors.")
+    ] = None,
+    init: Annotated[
+        Literal["domain", "random", "vocabulary", "handdown", "text"] | None,
+        typer.Option("--init", help="soft_prompt: where the vectors start."),
+    ] = None,
+    rank: Annotated[int | None, typer.Option("--rank", min=1, help="lora: rank of the changes.")] = None,
+    variant: Annotated[
+        Literal["lora", "rslora", "dora", "adalora"] | None,
+        typer.Option("--variant", help="lora: member of the family."),
+    ] = None,
+    soft_prompt: Annotated[
+        int | None, typer.Option("--soft-prompt", min=1, help="lora: vectors that are learned together with it.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Times that every example is seen.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate.")] = None,
+    max_minutes: Annotated[float | None, typer.Option("--max-minutes", help="Time limit of training.")] = None,
+    setting: Annotated[
+        list[str],
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the strategy; repeat it for more."),
+    ] = [],  # noqa: B006 - typer copies it
+    teacher: Annotated[
+        str, typer.Option("--teacher", metavar="FOLDER", help="A saved predictor whose answers or prompt are used.")
+    ] = "",
+    unlabelled: Annotated[
+        str, typer.Option("--unlabelled", metavar="FILE", help="Questions that the teacher answers for training.")
+    ] = "",
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", metavar="FOLDER", help="Where a training that is cut off goes on from.")
+    ] = "",
+    data: DataSource = "",
+    model: Model = "reference",
+    base_url: BaseUrl = "",
+    api_key_env: ApiKeyEnv = "",
+    seed: Seed = 0,
+    json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Fit a strategy on the training split, and save the predictor.
+
+    The commands predict and eval take it with --adapter.
+
+        promptkit fit tone --strategy soft_prompt --tokens 20 --out my-prompt
+        promptkit eval tone --adapter my-prompt
+    """
+    import promptkit as pk
+    from promptkit.adapters import adapter_from_settings, adapter_settings
+
+    given = {
+        "shots": shots, "select": select, "tokens": tokens, "soft_kind": kind, "init": init, "rank": rank,
+        "variant": variant, "soft_prompt": soft_prompt, "epochs": epochs, "learning_rate": learning_rate,
+        "max_minutes": max_minutes,
+    }  # fmt: skip
+    settings = {name: value for name, value in given.items() if value is not None} | _parse_settings(setting)
+    learned = strategy in ("soft_prompt", "lora")
+    if not learned and (teacher or unlabelled or checkpoint):
+        raise typer.BadParameter("--teacher, --unlabelled and --checkpoint need soft_prompt or lora")
+    known = pk.load_task(task)
+    adapter = adapter_from_settings(known, {"kind": strategy, **settings})
+    _check_folder(out)
+    examples = pk.load_examples(data or task, task=known)
+    queries = read_queries(unlabelled, known) if unlabelled else None
+    backend = open_model(model, base_url, api_key_env)
+    extra: dict[str, Any] = {}
+    with Bar(f"{known.name}: {strategy}") as bar:
+        if learned:
+            extra = {
+                "teacher": pk.load(teacher, backend) if teacher else None,
+                "unlabelled": queries,
+                "checkpoint": checkpoint or None,
+                "progress": _show_loss(bar, known.name),
+            }
+        try:
+            predictor = adapter.fit(examples.train, backend, dev=examples.dev, seed=seed, **extra)
+        except pk.TrainingStopped as stopped:
+            print(f"stopped: {stopped}", file=sys.stderr)
+            raise typer.Exit(_INTERRUPTED) from None
+    predictor.save(out)
+    _report(predictor, adapter_settings(adapter), out, json)
+
+
+def _parse_settings(texts: list[str]) -> dict[str, Any]:
+    """Reads ``NAME=VALUE``; a value that is no JSON is a text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise typer.BadParameter(f"must be NAME=VALUE, got {text!r}", param_hint="--set")
+        try:
+            found[name.strip()] = text_json.loads(value)
+        except ValueError:
+            found[name.strip()] = value
+    return found
+
+
+def _check_folder(out: str) -> None:
+    """Refuses a folder that cannot be saved to before anything is paid for."""
+    from promptkit.artifact.manifest import check_listing
+
+    if Path(out).exists():
+        check_listing(Path(out))
+
+
+def _show_loss(bar: Bar, name: str) -> Any:
+    """Returns a ``progress`` function of training that shows loss and time left."""
+
+    def show(step: int, steps: int, loss: float, seconds_left: float) -> None:
+        minutes, seconds = divmod(round(seconds_left), 60)
+        bar.title(f"{name}: loss {loss:.3f}, {minutes}:{seconds:02d} left")
+        bar(step, steps)
+
+    return show
+
+
+def _report(predictor: pk.PlanPredictor, settings: dict[str, Any], out: str, json: bool) -> None:
+    training = predictor.training
+    if json:
+        print_json({"folder": out, "settings": settings, "notes": predictor.notes})
+        return
+    print(f"{out}: {settings['kind']} for {predictor.task.name}, {predictor.plan.shots} shots")
+    if training is None:
+        return
+    figures = {
+        "steps": f"{training.steps}",
+        "best step": f"{training.best_step}",
+        "loss": f"{training.loss[-1][1]:.4f}",
+        "dev loss": f"{min(loss for _, loss in training.dev):.4f}" if training.dev else "-",
+        "trainable": f"{training.trainable_parameters:,}",
+        "of": f"{training.total_parameters:,}",
+        "tokens/s": f"{training.tokens_per_second:,.0f}",
+        "seconds": f"{training.seconds:.1f}",
+        "stopped by": training.stopped,
+    }
+    print_table(list(figures), [list(figures.values())], numbers=list(figures)[:-1])
