@@ -1,0 +1,278 @@
+"""Intervals of means and of paired mean differences: how sure a score on a sample of items can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from promptkit.errors import SettingError, explain, one_of
+from promptkit.statistics.quantiles import normal_cdf, normal_quantile, student_quantile
+from promptkit.statistics.resampling import Scores, resampled_means
+from promptkit.statistics.significance import is_binary, score_z
+
+__all__ = ["Interval", "IntervalMethod", "bootstrap_mean", "check_scores", "difference_interval", "mean_interval"]
+
+IntervalMethod = Literal["auto", "score", "outer", "bca", "percentile"]
+"""How the interval of a paired difference is found; see ``difference_interval``."""
+
+_METHODS = ("auto", "score", "outer", "bca", "percentile")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its confidence interval.
+
+    Attributes:
+        mean: Mean of the scores.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        n: Number of scores.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap_mean(
+    scores: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Returns the mean of scores with a percentile bootstrap interval (Efron 1979).
+
+    Resamples draw n items with replacement; the interval runs between the outer (1 - confidence) / 2 quantiles of their
+    means.
+    Scores that take few different values (0 and 1, say) are drawn as counts, which is the same distribution and much
+    faster. The generator is seeded and private; the global one is not touched.
+
+    Args:
+        scores: One finite score per item, at least one.
+        confidence: Confidence of the interval, in (0, 1).
+        resamples: Number of resamples, 100 or more.
+        seed: Seed of the resampling.
+
+    Returns:
+        Mean, lower and upper end, and the number of scores.
+
+    Raises:
+        SettingError: There are no scores, one is not finite, or a setting is out of range.
+
+    Example:
+        >>> interval = bootstrap_mean([1.0] * 80 + [0.0] * 20)
+        >>> interval.mean, round(interval.low, 2), round(interval.high, 2)
+        (0.8, 0.72, 0.88)
+    """
+    values = check_scores(scores, "bootstrap_mean", confidence, resamples)
+    means = resampled_means(values, resamples, np.random.default_rng(seed))
+    tail = (1 - confidence) / 2
+    low, high = np.clip(np.quantile(means, [tail, 1 - tail]), values.min(), values.max())
+    return Interval(float(values.mean()), float(low), float(high), int(values.size))
+
+
+def mean_interval(
+    scores: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Returns the mean of scores with an interval that holds its confidence on few items and near 0 and 1, too.
+
+    For scores of 0 and 1 it is Wilson's score interval (1927): of 0 right answers in 100 it says [0, .037], where a
+    bootstrap can only say [0, 0]. For others it is the bootstrap interval ``outer`` of ``difference_interval``.
+
+    Args:
+        scores: One finite score per item, at least one.
+        confidence: Confidence of the interval, in (0, 1).
+        resamples: Number of resamples, 100 or more.
+        seed: Seed of the resampling.
+
+    Returns:
+        Mean, lower and upper end, and the number of scores.
+
+    Raises:
+        SettingError: There are no scores, one is not finite, or a setting is out of range.
+
+    Example:
+        >>> interval = mean_interval([0.0] * 100)
+        >>> interval.low, round(interval.high, 3)
+        (0.0, 0.037)
+    """
+    values = check_scores(scores, "mean_interval", confidence, resamples)
+    n, mean = int(values.size), float(values.mean())
+    if np.isin(values, (0.0, 1.0)).all():
+        z = normal_quantile((1 + confidence) / 2)
+        centre, half = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + (z / (2 * n)) ** 2)
+        low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+        return Interval(mean, max(0.0, min(low, mean)), min(1.0, max(high, mean)), n)
+    low, high = _outer(np.sort(values), confidence, resamples, seed)
+    return Interval(mean, max(low, float(values.min())), min(high, float(values.max())), n)
+
+
+def difference_interval(
+    differences: Sequence[float] | Scores,
+    *,
+    confidence: float = 0.95,
+    method: IntervalMethod = "auto",
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """Returns the mean of paired differences with its interval.
+
+    The methods, and why ``auto`` chooses as it does (95 % intervals of 50 to 1,000 items in simulation):
+
+    ``score``
+        Tango's score interval of a difference of paired proportions (1998). Only for scores of 0 and 1, where ``auto``
+        takes it: it covers 94.0 to 95.8 % from four differing items on, where every bootstrap falls to 75 %, because
+        resamples hold no more kinds of items than the sample has.
+    ``percentile``
+        Quantiles of the means of resamples (Efron 1979). Covers 90 to 94 % at 50 items: too narrow, because
+        resamples vary by (n - 1) / n too little, and quantiles of the normal are used for those of t.
+    ``bca``
+        Bias-corrected and accelerated (Efron 1987, with the acceleration of a mean in closed form). Better for skewed
+        scores, a little worse for heavy tails.
+    ``outer``
+        The outer ends of three intervals; ``auto`` takes it for all other scores, and it covers 94.4 to 96.2 %.
+        Percentile and BCa, both at levels widened from the normal to the t distribution (Hesterberg 2015, section 4.2),
+        and for few differing items the mean with the half-widths of the score interval of the signs, in units of the
+        root mean square of the differences that are not 0.
+
+    Args:
+        differences: One finite difference per item, at least one.
+        confidence: Confidence of the interval, in (0, 1).
+        method: How the interval is found.
+        resamples: Number of resamples, 100 or more.
+        seed: Seed of the resampling.
+
+    Returns:
+        Mean, lower and upper end, and the number of items.
+
+    Raises:
+        SettingError: There are no differences, one is not finite, a setting is out of range, or ``score`` is asked
+            for scores other than 0 and 1.
+
+    Example:
+        >>> found = difference_interval([1.0] * 12 + [-1.0] * 3 + [0.0] * 85)
+        >>> round(found.mean, 2), round(found.low, 3), round(found.high, 3)
+        (0.09, 0.016, 0.174)
+    """
+    values = check_scores(differences, "difference_interval", confidence, resamples)
+    if method not in _METHODS:
+        raise SettingError(explain("method", of="difference_interval", must=one_of(_METHODS), got=method))
+    if method == "auto":
+        method = "score" if is_binary(values) else "outer"
+    elif method == "score" and not is_binary(values):
+        must = "another method, as 'outer', for scores other than 0 and 1"
+        raise SettingError(explain("method", of="difference_interval", must=must, got=method))
+    values, flipped = _oriented(values)
+    if method == "score":
+        low, high = _score(values, confidence)
+    elif method == "outer":
+        low, high = _outer(values, confidence, resamples, seed)
+        low, high = _at_least_signs(values, confidence, low, high)
+    else:
+        means = resampled_means(values, resamples, np.random.default_rng(seed))
+        z = normal_quantile((1 + confidence) / 2)
+        low, high = _bca(values, means, z) if method == "bca" else _quantiles(means, normal_cdf(-z), normal_cdf(z))
+    mean = float(values.mean())
+    low, high = min(low, mean), max(high, mean)
+    return Interval(-mean, -high, -low, values.size) if flipped else Interval(mean, low, high, values.size)
+
+
+def _oriented(values: Scores) -> tuple[Scores, bool]:
+    """Sorts differences, their sign changed if that makes them larger.
+
+    So neither the order of the items nor which arm is called the first changes the draws of a seed.
+    """
+    forth, back = np.sort(values), np.sort(-values)
+    flipped = (float(back.sum()), *back.tolist()) > (float(forth.sum()), *forth.tolist())
+    return (back, True) if flipped else (forth, False)
+
+
+def _outer(values: Scores, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
+    n = values.size
+    if n < 2 or values.min() == values.max():
+        return float(values[0]), float(values[0])
+    means = resampled_means(values, resamples, np.random.default_rng(seed))
+    z = student_quantile((1 + confidence) / 2, n - 1) * math.sqrt(n / (n - 1))
+    plain, corrected = _quantiles(means, normal_cdf(-z), normal_cdf(z)), _bca(values, means, z)
+    return min(plain[0], corrected[0]), max(plain[1], corrected[1])
+
+
+def _quantiles(means: Scores, low: float, high: float) -> tuple[float, float]:
+    found = np.quantile(means, [low, high])
+    return float(found[0]), float(found[1])
+
+
+def _bca(values: Scores, means: Scores, z: float) -> tuple[float, float]:
+    mean = float(values.mean())
+    deviations = values - mean
+    squares = float((deviations**2).sum())
+    if not squares:
+        return mean, mean
+    acceleration = float((deviations**3).sum()) / (6 * squares**1.5)
+    slack = 1e-9 * float(np.abs(deviations).max())
+    below = np.count_nonzero(means < mean - slack) + np.count_nonzero(np.abs(means - mean) <= slack) / 2
+    bias = normal_quantile(min(max(below, 0.5), means.size - 0.5) / means.size)
+
+    def level(point: float) -> float:
+        moved = bias + point
+        return normal_cdf(bias + moved / max(1 - acceleration * moved, 1e-9))
+
+    return _quantiles(means, level(-z), level(z))
+
+
+def _score(values: Scores, confidence: float) -> tuple[float, float]:
+    gains, losses = int((values > 0).sum()), int((values < 0).sum())
+    n, z = values.size, normal_quantile((1 + confidence) / 2)
+    seen = (gains - losses) / n
+    return (
+        _root(lambda null: score_z(gains, losses, n, null) > z, -1.0, seen),
+        _root(lambda null: score_z(gains, losses, n, null) > -z, seen, 1.0),
+    )
+
+
+def _root(above: Callable[[float], bool], low: float, high: float) -> float:
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if above(middle) else (low, middle)
+    return (low + high) / 2
+
+
+def _at_least_signs(values: Scores, confidence: float, low: float, high: float) -> tuple[float, float]:
+    """Widens an interval to the half-widths of the score interval of the signs; it matters where few items differ."""
+    changed = values[values != 0]
+    # Where nothing differs, the size of the difference that was not seen is unknown; scores range from 0 to 1.
+    scale = math.sqrt(float((changed**2).mean())) if changed.size else 1.0
+    signs = np.sign(values)
+    ends, centre, mean = _score(signs, confidence), float(signs.mean()), float(values.mean())
+    return min(low, mean - scale * (centre - ends[0])), max(high, mean + scale * (ends[1] - centre))
+
+
+def check_scores(scores: Sequence[float] | Scores, of: str, confidence: float, resamples: int) -> Scores:
+    """Checks scores and the settings of an interval.
+
+    Args:
+        scores: One number per item.
+        of: Whose settings they are, for messages.
+        confidence: Confidence of an interval.
+        resamples: Number of resamples.
+
+    Returns:
+        The scores as ``[n]`` float64.
+
+    Raises:
+        SettingError: There are no scores, one is not finite, or a setting is out of range.
+    """
+    try:
+        values = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        must = "a list of at least one finite number"
+        raise SettingError(explain("scores", of=of, must=must, got=list(scores)))
+    if not 0 < confidence < 1:
+        raise SettingError(explain("confidence", of=of, must="between 0 and 1", got=confidence))
+    if resamples < 100:
+        raise SettingError(explain("resamples", of=of, must="100 or more", got=resamples))
+    return values
