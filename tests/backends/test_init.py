@@ -14,7 +14,7 @@ def test_torch_is_loaded_only_for_local_models() -> None:
 
 
 def test_names() -> None:
-    assert set(backends.__all__) == {"Backend", "LocalBackend", "ScriptedBackend"}
+    assert set(backends.__all__) == {"Backend", "CachedBackend", "LocalBackend", "RemoteBackend", "ScriptedBackend"}
     assert all(getattr(backends, name).__module__.startswith("promptkit.backends.") for name in backends.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         backends.Nothing  # noqa: B018

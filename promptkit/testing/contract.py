@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from promptkit.adapters import Adapter, Predictor, adapter_from_settings, adapter_settings, load
+from promptkit.adapters import Adapter, FewShot, Predictor, adapter_from_settings, adapter_settings, load
 from promptkit.backends import Backend
-from promptkit.types import Example, Prediction, Prompt, Query, Request, Sampling, Usage
+from promptkit.errors import UnsupportedError
+from promptkit.types import Example, Prediction, Prompt, Query, Request, Sampling, ScoreRequest, Usage
 
 __all__ = ["CONTRACT", "Case", "check_adapter"]
 
@@ -132,6 +133,40 @@ def predictors_share_a_model(case: Case) -> None:
     assert found == expected * 2, "predictors on one model disturb each other"
 
 
+def others_are_left_alone(case: Case) -> None:
+    """Another predictor and the bare model say the same before, between and beside, to the last bit of a score."""
+    # The task from the settings where they have it: a fit would already change what is to be measured before it.
+    task = getattr(case.adapter, "task", None) or case.fit().task
+    other = FewShot(task, shots=0).fit((), case.backend)
+    expected, likely = case.answers(other), _likelihoods(case.backend)
+    mine = case.fit()
+    alone = case.answers(mine)
+    for _ in range(2):
+        assert case.answers(other) == expected, "fitting or predicting changes what another predictor answers"
+        assert _likelihoods(case.backend) == likely, "fitting or predicting changes the likelihoods of the bare model"
+        assert case.answers(mine) == alone, "another predictor changes what this one answers"
+    found: list[object] = [None] * 6
+
+    def work(place: int) -> None:
+        found[place] = case.answers(mine) if place % 2 else (case.answers(other), _likelihoods(case.backend))
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [(expected, likely), alone] * 3, "predictors on one model disturb each other from threads"
+
+
+def _likelihoods(backend: Backend) -> object:
+    """Scores a few continuations on the bare model; ``None`` where a backend cannot score."""
+    continuations = (" yes", " no", " 5.", "\n")
+    try:
+        return backend.score([ScoreRequest(Prompt(text=text), continuations) for text in ("Probe: ", "2 + 3 =")])
+    except UnsupportedError:
+        return None
+
+
 def answers_are_texts_or_none(case: Case) -> None:
     """An answer is a text that says something, or ``None``; never empty, never a bool."""
     for prediction in case.answers(case.fit()):
@@ -151,6 +186,7 @@ CONTRACT: dict[str, Callable[[Case], None]] = {
         settings_round_trip,
         saved_is_loaded,
         predictors_share_a_model,
+        others_are_left_alone,
         answers_are_texts_or_none,
     )
 }
