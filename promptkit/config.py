@@ -1,0 +1,234 @@
+"""A climb as one YAML file: task, data, model, rungs, target and budget.
+
+Example file::
+
+    task: tickets                 # a shipped domain, or a folder
+    model: reference              # a folder or a name on the Hugging Face Hub
+    target: {exact_match: 0.9}
+    budget: {minutes: 10}
+    folder: runs/tickets
+    rungs:                        # or leave it out for the default ladder
+      - zero-shot
+      - {name: nearest, kind: few_shot, shots: 8, select: nearest}
+      - lora
+
+Paths are relative to the folder of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from promptkit.adapters import adapter_from_settings
+from promptkit.backends import Backend
+from promptkit.data import load_examples
+from promptkit.data.rows import read_file
+from promptkit.domains import read_mapping
+from promptkit.errors import DataError, SettingError, TaskError, explain, one_of
+from promptkit.ladder import Budget, ClimbResult, Rung, climb
+from promptkit.ladder.fitting import ClimbProgress
+from promptkit.task import Task, list_tasks, load_task
+from promptkit.types import JSONObject, Query
+
+__all__ = ["BudgetConfig", "ClimbConfig", "read_config"]
+
+MAX_BYTES = 1_000_000
+"""Largest file that is read."""
+
+
+class BudgetConfig(BaseModel):
+    """What a climb may spend (see ``promptkit.Budget``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minutes: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+
+
+class ClimbConfig(BaseModel):
+    """Everything about a climb (see ``promptkit.climb``). Frozen, and unknown names are refused.
+
+    Attributes:
+        task: A shipped domain by name, or the path of a folder.
+        data: Examples: a file or folder; "" for those of the task.
+        model: ``reference``, a folder, or a name on the Hugging Face Hub.
+        target: The metric that decides, with the score that is good enough; empty for none.
+        budget: What may be spent.
+        rungs: ``default``, or from cheap to dear names of default rungs, or settings of an adapter with its ``kind``
+            and perhaps a ``name``.
+        margin: Gain that a dearer rung must exceed.
+        confidence: Confidence of all decisions together.
+        seed: Seed of everything.
+        folder: The run folder; "" for none.
+        unlabelled: A file of questions without answers; "" for none.
+        on_leakage: ``fail`` or ``force``.
+        test_items: Number of test items to score the winner on, the first ones; ``None`` for all.
+        folds: Folds of cross-fitting, 0 for none, or ``auto``.
+        block: Items judged between two looks.
+        retries: Further tries of a rung whose model failed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str = Field(min_length=1)
+    data: str = ""
+    model: str = Field(default="reference", min_length=1)
+    target: dict[str, float] = Field(default_factory=dict)
+    budget: BudgetConfig = BudgetConfig()
+    rungs: Literal["default"] | tuple[str | JSONObject, ...] = "default"
+    margin: float = 0.02
+    confidence: float = 0.95
+    seed: int = 0
+    folder: str = ""
+    unlabelled: str = ""
+    on_leakage: Literal["fail", "force"] = "fail"
+    test_items: int | None = Field(default=None, ge=0)
+    folds: int | Literal["auto"] = "auto"
+    block: int = 20
+    retries: int = 1
+
+    def climb(self, backend: Backend, *, resume: bool = False, progress: ClimbProgress | None = None) -> ClimbResult:
+        """Climbs.
+
+        Args:
+            backend: The model, already loaded.
+            resume: Whether to go on with what the run folder holds.
+            progress: Called while work goes on.
+
+        Returns:
+            The outcome.
+
+        Raises:
+            PromptkitError: As ``promptkit.climb``, and whatever is wrong with task and data.
+        """
+        task = load_task(self.task)
+        # A climb is stricter than loading: it also refuses dev items that stand in train.
+        leakage: Literal["warn", "auto"] = "warn" if self.on_leakage == "force" else "auto"
+        data = load_examples(self.data or self.task, task=task, on_leakage=leakage)
+        if self.test_items is not None:
+            data = replace(data, test=data.test[: self.test_items])
+        return climb(
+            task,
+            data,
+            backend,
+            target=self.target or None,
+            budget=Budget(**self.budget.model_dump()),
+            seed=self.seed,
+            rungs="default" if self.rungs == "default" else [_rung(task, one) for one in self.rungs],
+            margin=self.margin,
+            confidence=self.confidence,
+            folder=self.folder or None,
+            resume=resume,
+            unlabelled=_queries(self.unlabelled, task) if self.unlabelled else None,
+            on_leakage=self.on_leakage,
+            folds=self.folds,
+            block=self.block,
+            retries=self.retries,
+            progress=progress,
+        )
+
+
+def read_config(path: str | os.PathLike[str], **changes: Any) -> ClimbConfig:
+    """Reads a climb from a YAML file.
+
+    Args:
+        path: The file, or "" for none: then ``changes`` say everything.
+        changes: Values that replace those of the file; a mapping is merged into that of the file.
+
+    Returns:
+        The settings; paths in the file are taken from its folder.
+
+    Raises:
+        SettingError: The file is missing, is no YAML mapping, or a value is unknown or of the wrong kind.
+
+    Example:
+        >>> read_config("", task="apples", budget={"minutes": 10}).budget.minutes
+        10.0
+    """
+    label, values = "climb", dict[str, Any]()
+    if os.fspath(path):
+        file = Path(path)
+        label = file.name
+        values = _from_folder(_read(file), file.parent)
+    for name, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(values.get(name), Mapping)
+        values[name] = {**values[name], **value} if both else value
+    try:
+        return ClimbConfig.model_validate(values)
+    except ValidationError as error:
+        raise _as_setting_error(error, label) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise SettingError(
+                explain("size", of=file.name, must=f"at most {MAX_BYTES} bytes", got=file.stat().st_size)
+            )
+        return read_mapping(file.read_text(encoding="utf-8"), file.name)
+    except OSError as error:
+        raise SettingError(f"{file.name} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{file.name} must be UTF-8, got byte {error.object[error.start]:#04x}") from None
+    except TaskError as error:
+        raise SettingError(str(error)) from None
+
+
+def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Turns relative paths of a file into paths from here; names of domains and models stay as they are."""
+    found = dict(values)
+    for name in ("data", "folder", "unlabelled"):
+        if isinstance(found.get(name), str) and found[name]:
+            found[name] = str(folder / found[name])
+    for name in ("task", "model"):
+        value = found.get(name)
+        if isinstance(value, str) and value and value not in (*list_tasks(), "reference") and (folder / value).is_dir():
+            found[name] = str(folder / value)
+    if found.get("data") and values["data"] in list_tasks():
+        found["data"] = values["data"]
+    return found
+
+
+def _as_setting_error(error: ValidationError, label: str) -> SettingError:
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = BudgetConfig.model_fields if where.startswith("budget.") else ClimbConfig.model_fields
+        return SettingError(explain("a key", of=label, must=one_of(known), got=where))
+    if fault["type"] == "missing":
+        return SettingError(f"{label}: {where} is missing")
+    return SettingError(
+        explain(where, of=label, must=fault["msg"].removeprefix("Input should be "), got=fault["input"])
+    )
+
+
+def _rung(task: Task, value: str | JSONObject) -> str | tuple[str, Any] | Rung:
+    if isinstance(value, str):
+        return value
+    rest = dict(value)
+    name = rest.pop("name", "")
+    if not isinstance(name, str):
+        raise SettingError(explain("name", of="a rung", must="a text", got=name))
+    return name, adapter_from_settings(task, rest)
+
+
+def _queries(source: str, task: Task) -> list[Query]:
+    """Reads questions; columns that are no field of the task, such as a target, are left out."""
+    queries, faults = [], []
+    for row in read_file(Path(source)):
+        fields = {field: row.values.get(field) for field in task.fields}
+        texts = {field: text for field, text in fields.items() if isinstance(text, str)}
+        if row.fault or len(texts) < len(fields):
+            faults.append(f"row {row.number}: {row.fault or 'a field is missing'}")
+        else:
+            queries.append(Query(texts, str(row.values.get("id") or f"row-{row.number}")))
+    if faults:
+        raise DataError(f"{Path(source).name}: {len(faults)} rows cannot be used: {'; '.join(faults[:10])}")
+    return queries

@@ -1,0 +1,20 @@
+"""The ladder: climbs from cheap to dear adaptations, keeps what a paired test says pays, and writes down why.
+
+record.py     the decision record; facts.py its parts
+climbing.py   ``climb`` itself; ascent.py the rules by which it goes on or stops
+looks.py      the tests, which may be looked at after every block of items
+rungs.py      what is tried, and what each rung takes over from those below
+pool.py       which items judge and which teach; cross-fitting
+fitting.py    fits, judging.py answers, each finished one kept
+journal.py    what is finished, on disk; journaled.py the model behind it
+sealed.py     the test split, opened once
+budget.py     what may be spent
+table.py      the record as text
+"""
+
+from promptkit.ladder.budget import Budget
+from promptkit.ladder.climbing import ClimbResult, climb
+from promptkit.ladder.record import Record, load_record
+from promptkit.ladder.rungs import Handed, Ready, Rung
+
+__all__ = ["Budget", "ClimbResult", "Handed", "Ready", "Record", "Rung", "climb", "load_record"]

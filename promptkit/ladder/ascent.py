@@ -1,0 +1,271 @@
+"""The climb itself: rung by rung, until the target, the ceiling, the top or the end of the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from promptkit.adapters import PlanPredictor
+from promptkit.ladder.budget import Purse
+from promptkit.ladder.fitting import RungError, Workshop
+from promptkit.ladder.judging import Contender
+from promptkit.ladder.looks import Duel, Finding, MeanBounds, can_win
+from promptkit.ladder.record import Decision, Stopped, Verdict
+from promptkit.ladder.rungs import Handed, Ready, Rung, settings_of
+from promptkit.types import JSONObject, Queries
+
+__all__ = ["Ascent", "Entry", "Rules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """By what a climb decides.
+
+    Attributes:
+        target: Wanted mean of the metric, or ``None``.
+        margin: Gain that a rung must exceed to be kept.
+        confidence: Confidence of all decisions together.
+        block: Items judged between two looks.
+        retries: Further tries of a rung whose model failed.
+        test_items: Number of test items, for which time is kept back.
+        unlabelled: Queries without answers, for rungs that can learn from them.
+    """
+
+    target: float | None
+    margin: float
+    confidence: float
+    block: int
+    retries: int
+    test_items: int
+    unlabelled: Queries | None = None
+
+
+@dataclass
+class Entry:
+    """One try of one rung, as far as it has come. What it takes over is from the rungs kept when it was tried."""
+
+    rung: Rung
+    place: int
+    number: int = 1
+    verdict: Verdict = "not_tried"
+    reason: str = ""
+    contender: Contender | None = None
+    settings: JSONObject = field(default_factory=dict)
+    handed: tuple[str, ...] = ()
+    duel: Duel | None = None
+    against: str = ""
+    bounds: MeanBounds | None = None
+    kept: Entry | None = None
+    prompt: Entry | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the rung."""
+        return self.rung.name
+
+
+class Ascent:
+    """Climbs.
+
+    Args:
+        work: What rungs work with.
+        rungs: The rungs, from cheap to dear.
+        purse: Tells when the budget is spent.
+        rules: By what to decide.
+        after: Called after every attempt, for example to write the record so far.
+    """
+
+    def __init__(
+        self,
+        work: Workshop,
+        rungs: Sequence[Rung],
+        purse: Purse,
+        rules: Rules,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.entries: list[Entry] = []
+        self.kept: Entry | None = None
+        self._work, self._rungs, self._purse, self._rules, self._after = work, rungs, purse, rules, after
+        self._prompt: Entry | None = None
+        self._error_rate = 1 - rules.confidence
+        self._carried = 0.0
+
+    def run(self) -> Decision:
+        """Climbs until something stops it.
+
+        Returns:
+            What was decided.
+        """
+        for place, rung in enumerate(self._rungs):
+            stop = self._step(place, rung)
+            self._after()
+            if stop is not None:
+                self._leave_rest(place, stop)
+                return stop
+        if self.kept is None:
+            first = next((entry.reason for entry in self.entries if entry.verdict == "failed"), "no rung applies")
+            return Decision(winner=None, stopped="nothing", reason=f"no rung could be judged: {first}")
+        return self._stop("top", "the last rung was tried")
+
+    def _step(self, place: int, rung: Rung) -> Decision | None:
+        """Tries one rung; returns the decision if the climb ends here."""
+        kept = self.kept
+        if kept is not None and (over := self._purse.spent_out(f"before:{place}", reserve=self._reserve())):
+            self.entries.append(Entry(rung, place, reason=f"the budget ended before: {over}"))
+            return self._stop("budget", f"the budget ended before {rung.name}: {over}")
+        share = self._error_rate / max(1, len(self._rungs) - 1)
+        alpha = share + self._carried
+        entry = self._attempt(place, rung, alpha)
+        # The fallback procedure: what was not spent in vain goes to the next rung.
+        self._carried = 0.0 if entry.verdict in ("lost", "undecided") else alpha if kept is not None else 0.0
+        judged = entry.contender is not None and entry.verdict not in ("failed", "left_out")
+        if judged and _few_shot(entry.contender):
+            self._prompt = entry
+        if entry.verdict not in ("first", "kept"):
+            return None
+        self.kept = entry
+        return self._settle(entry, share + self._carried, last=place + 1 == len(self._rungs))
+
+    def _attempt(self, place: int, rung: Rung, alpha: float) -> Entry:
+        if rung.left_out:
+            self.entries.append(Entry(rung, place, verdict="left_out", reason=rung.left_out))
+            return self.entries[-1]
+        for number in range(1, self._rules.retries + 2):
+            entry = Entry(rung, place, number, kept=self.kept, prompt=self._prompt)
+            self.entries.append(entry)
+            entry.contender = Contender(self._work, rung, place, number, partial(self._ready, entry))
+            try:
+                self._judge(entry, alpha)
+                return entry
+            except RungError as error:
+                entry.verdict = "left_out" if error.unsupported else "failed"
+                entry.reason = str(error)
+                if not error.transient:
+                    break
+        return self.entries[-1]
+
+    def _ready(self, entry: Entry, fold: int | None) -> Ready:
+        """Makes a rung ready with what those below left, as seen from a fold."""
+        ready = entry.rung.ready(self._handed(entry, fold))
+        if fold is None:
+            entry.settings, entry.handed = settings_of(ready.adapter), ready.handed
+        return ready
+
+    def _handed(self, entry: Entry, fold: int | None) -> Handed:
+        kept, prompt = entry.kept, entry.prompt
+        found = prompt.contender.predictor_of(fold) if prompt is not None and prompt.contender is not None else None
+        return Handed(
+            kept=kept.name if kept is not None else "",
+            predictor=kept.contender.predictor_of(fold) if kept is not None and kept.contender is not None else None,
+            prompt=found if isinstance(found, PlanPredictor) else None,
+            unlabelled=self._rules.unlabelled,
+            minutes=self._minutes(entry.place),
+        )
+
+    def _minutes(self, place: int) -> float | None:
+        """The minutes that a training may take: its share of what is left for the rungs to come, also after a crash."""
+        left = self._purse.seconds_left()
+        if left is None:
+            return None
+        key = f"minutes:{place}"
+        if self._work.journal.get(key) is None:
+            to_come = sum(not rung.left_out for rung in self._rungs[place:])
+            share = (left - self._reserve()) / 60 / max(1, to_come)
+            self._work.journal.put(key, max(0.1, round(share, 2)))
+        return float(self._work.journal.get(key) or 0.1)
+
+    def _judge(self, entry: Entry, alpha: float) -> None:
+        """Fits a rung and compares it with the kept one."""
+        contender, kept = entry.contender, self.kept
+        assert contender is not None
+        contender.predictor  # noqa: B018 - fits
+        # Settings are known even where the fit came out of the run folder.
+        if not entry.settings:
+            self._ready(entry, None)
+        if kept is None or kept.contender is None:
+            contender.judge(min(self._rules.block, contender.limit))
+            entry.verdict, entry.reason = "first", "the cheapest rung that can be judged"
+            return
+        planned = min(kept.contender.limit, contender.limit)
+        entry.against = kept.name
+        entry.duel = Duel(self._rules.margin, alpha, self._rules.confidence, planned, self._work.seed)
+        finding = self._fight(entry.duel, kept.contender, contender, entry)
+        entry.verdict, entry.reason = _verdict(entry.duel, finding, kept.name)
+
+    def _fight(self, duel: Duel, kept: Contender, contender: Contender, entry: Entry) -> Finding | str:
+        while True:
+            start = duel.items
+            moment = f"judging:{entry.place}:{entry.number}:{start}"
+            if start and (over := self._purse.spent_out(moment, reserve=self._reserve())):
+                return over
+            stop = min(start + self._rules.block, duel.planned)
+            kept.judge(stop)
+            contender.judge(stop)
+            finding = duel.add(kept.scores[start:stop], contender.scores[start:stop])
+            if finding is not None:
+                return finding
+
+    def _settle(self, entry: Entry, alpha: float, *, last: bool) -> Decision | None:
+        """Judges a kept rung further until it is clear whether the climb may stop here."""
+        contender, target = entry.contender, self._rules.target
+        assert contender is not None
+        planned = contender.limit
+        bounds = entry.bounds = MeanBounds(self._error_rate / len(self._rungs), planned)
+        seen = 0
+        while True:
+            bounds.add(contender.scores[seen:])
+            seen = len(contender.outcomes)
+            if target is not None and bounds.low >= target:
+                text = f"the lower bound of {entry.name}, {bounds.low:.3f}, reaches the target of {target:g}"
+                return self._stop("target", text)
+            room = can_win(contender.scores, self._rules.margin, alpha, planned)
+            settled = target is None or bounds.high < target
+            if seen >= planned or (settled and (room or last)):
+                break
+            moment = f"settling:{entry.place}:{entry.number}:{seen}"
+            if over := self._purse.spent_out(moment, reserve=self._reserve()):
+                return self._stop("budget", f"the budget ended while {entry.name} was judged: {over}")
+            contender.judge(min(seen + self._rules.block, planned))
+        if room or last:
+            return None
+        text = f"not even a faultless rung could be shown to gain more than {self._rules.margin:g} over {entry.name}"
+        return self._stop("ceiling", f"{text} on {planned} items")
+
+    def _stop(self, why: Stopped, reason: str) -> Decision:
+        assert self.kept is not None
+        reached = None if self._rules.target is None else why == "target"
+        return Decision(winner=self.kept.name, stopped=why, reason=reason, reached=reached)
+
+    def _leave_rest(self, place: int, stop: Decision) -> None:
+        for number, rung in enumerate(self._rungs[place + 1 :], place + 1):
+            self.entries.append(Entry(rung, number, reason=f"stopped before: {stop.reason}"))
+
+    def _reserve(self) -> float:
+        """Seconds that the test will take, judged by the kept rung's own items."""
+        if self.kept is None or self.kept.contender is None or not self.kept.contender.outcomes:
+            return 0.0
+        outcomes = self.kept.contender.outcomes
+        return self._rules.test_items * sum(one.seconds for one in outcomes) / len(outcomes)
+
+
+def _few_shot(contender: Contender | None) -> bool:
+    """Whether a rung leaves a few-shot prompt: demonstrations, one direct answer, no weights."""
+    found = contender.predictor if contender is not None else None
+    if not isinstance(found, PlanPredictor) or found.soft_prompt is not None or found.lora is not None:
+        return False
+    return bool(found.plan.demos) and found.plan.ask == "direct"
+
+
+def _verdict(duel: Duel, finding: Finding | str, kept: str) -> tuple[Verdict, str]:
+    low, high = duel.interval
+    seen = f"{duel.difference:+.3f} [{low:+.3f}, {high:+.3f}] against {kept} on {duel.items} of {duel.planned} items"
+    if finding == "won":
+        return "kept", f"gains more than {duel.margin:g}: {seen}"
+    if finding == "lost":
+        return "lost", f"gains at most {duel.margin:g}: {seen}"
+    if finding == "open":
+        return "undecided", f"no gain above {duel.margin:g} could be shown: {seen}"
+    if finding == "hopeless":
+        return "undecided", f"given up, since showing a gain above {duel.margin:g} had become unlikely: {seen}"
+    return "undecided", f"the budget ended ({finding}): {seen}"

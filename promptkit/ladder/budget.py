@@ -1,0 +1,98 @@
+"""What a climb may spend, and the clock that survives a crash."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from promptkit.errors import SettingError, explain
+from promptkit.ladder.journal import Journal
+from promptkit.ladder.journaled import JournaledBackend
+
+__all__ = ["Budget", "Purse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a climb may spend before it stops; ``None`` for no limit.
+
+    It is looked at before every rung and after every block of judged items, and what the final test will take is
+    kept back. A fit is not cut off unless it has a limit of its own, so a climb may run over by a fit.
+
+    Attributes:
+        minutes: Wall-clock minutes, all sessions of a resumed climb together; above 0.
+        tokens: Prompt and generated tokens; at least 1.
+        calls: Requests to the model; at least 1.
+
+    Raises:
+        SettingError: A limit is out of range.
+
+    Example:
+        >>> Budget(minutes=10)
+        Budget(minutes=10, tokens=None, calls=None)
+    """
+
+    minutes: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the limits."""
+        minutes: object = self.minutes
+        good = isinstance(minutes, int | float) and not isinstance(minutes, bool) and math.isfinite(minutes)
+        if minutes is not None and not (good and self.minutes > 0):  # type: ignore[operator]
+            raise SettingError(explain("minutes", of="Budget", must="a number above 0, or None", got=minutes))
+        for name in ("tokens", "calls"):
+            value: object = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise SettingError(explain(name, of="Budget", must="an integer of at least 1, or None", got=value))
+
+
+class Purse:
+    """Tells whether a budget is spent, and answers the same question the same way after a crash.
+
+    Args:
+        budget: The limits.
+        journal: Keeps the answers, and the time of earlier sessions.
+        backend: Counts tokens and calls.
+    """
+
+    def __init__(self, budget: Budget, journal: Journal, backend: JournaledBackend) -> None:
+        self.budget = budget
+        self._journal = journal
+        self._backend = backend
+
+    def spent_out(self, moment: str, *, reserve: float = 0.0) -> str:
+        """Tells which limit is reached.
+
+        Args:
+            moment: A name of this moment of the climb, under which the answer is kept.
+            reserve: Seconds to keep back for what must still be done.
+
+        Returns:
+            The limit as a text for people, or "" while there is something left.
+        """
+        key = f"purse:{moment}"
+        kept = self._journal.get(key)
+        if kept is None:
+            kept = {"over": self._over(reserve)}
+            if self.budget != Budget():
+                self._journal.put(key, kept)
+        return str(kept["over"])
+
+    def seconds_left(self) -> float | None:
+        """Returns the seconds until the time is up, 0 or more; ``None`` without a limit."""
+        minutes = self.budget.minutes
+        return None if minutes is None else max(0.0, 60 * minutes - self._journal.elapsed)
+
+    def _over(self, reserve: float) -> str:
+        budget, spent = self.budget, self._backend.spent
+        left = self.seconds_left()
+        if left is not None and left <= reserve:
+            kept = f", less what the test will take ({reserve:.0f} s)" if reserve >= 1 else ""
+            return f"{budget.minutes:g} minutes{kept}"
+        if budget.tokens is not None and spent.prompt_tokens + spent.generated_tokens >= budget.tokens:
+            return f"{budget.tokens} tokens"
+        if budget.calls is not None and spent.calls >= budget.calls:
+            return f"{budget.calls} calls"
+        return ""

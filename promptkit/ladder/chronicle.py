@@ -1,0 +1,233 @@
+"""Keeps the record while the climb goes on, and closes it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import PurePath
+from typing import Any
+
+import promptkit
+from promptkit.data import Leakage, Split
+from promptkit.evaluation import Cost, Report
+from promptkit.ladder.ascent import Ascent, Rules
+from promptkit.ladder.budget import Budget
+from promptkit.ladder.facts import DataFacts, LeakageFacts, ModelFacts, Settings, SplitFacts, TaskFacts
+from promptkit.ladder.fitting import Workshop
+from promptkit.ladder.record import Decision, Record, TestFacts
+from promptkit.ladder.rungs import Rung
+from promptkit.ladder.sealed import SealedTest
+from promptkit.ladder.setup import digest
+from promptkit.ladder.writing import answer, as_attempt, item, machine, score_test, versions
+from promptkit.statistics import Interval, minimum_detectable
+from promptkit.task import Task
+from promptkit.types import JSONObject, Usage
+
+__all__ = ["RECORD", "Chronicle", "report_from"]
+
+RECORD = "record.json"
+"""Name of the record in a run folder."""
+DISCORDANCE = 0.2
+"""Share of items on which two rungs are taken to differ, for what dev can show before anything is known."""
+
+
+class Chronicle:
+    """Writes the record of one climb.
+
+    Args:
+        task: The task.
+        name: Where the data came from.
+        splits: Train and dev.
+        leakage: What the splits share.
+        forced: Whether the climb goes on in spite of leakage.
+        work: What rungs work with.
+        rules: By what the climb decides.
+        budget: What it may spend.
+        rungs: The planned rungs.
+        sealed: The test split.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        name: str,
+        splits: tuple[Split, Split],
+        leakage: Leakage,
+        forced: bool,
+        work: Workshop,
+        rules: Rules,
+        budget: Budget,
+        rungs: Sequence[Rung],
+        sealed: SealedTest,
+    ) -> None:
+        self._work, self._rules, self._sealed = work, rules, sealed
+        pool, test = work.pool, SplitFacts(items=len(sealed), fingerprint=sealed.fingerprint())
+        train, dev = (SplitFacts(items=len(split), fingerprint=split.fingerprint) for split in splits)
+        found = minimum_detectable(
+            len(pool), discordance=DISCORDANCE, confidence=rules.confidence, arms=max(1, len(rungs) - 1)
+        )
+        metrics = tuple(dict.fromkeys((work.metric, *task.metrics)))
+        backend = work.backend
+        self._base = Record(
+            promptkit=promptkit.__version__,
+            status="running",
+            answer="The climb is still running, or was cut off.",
+            task=TaskFacts(
+                name=task.name,
+                description=task.description,
+                fields=task.fields,
+                labels=task.labels,
+                metric=work.metric,
+                metrics=metrics,
+            ),
+            # Of a model given as a folder only the last name is kept: where it lies is nobody else's business.
+            model=ModelFacts(
+                name=PurePath(backend.name).name,
+                fingerprint=backend.fingerprint(),
+                context_window=backend.context_window,
+            ),
+            data=DataFacts(
+                name=PurePath(name).name,
+                train=train,
+                dev=dev,
+                test=test,
+                leakage=tuple(
+                    LeakageFacts(
+                        split=one.split, inside=one.inside, exact=one.exact, normalised=one.normalised, near=one.near
+                    )
+                    for one in leakage.overlaps
+                ),
+                forced=forced,
+                tuning=len(pool.lesson.tuning),
+                judged=len(pool),
+                folds=len(pool.fold_lessons),
+                detectable=found if found <= 1 else None,
+            ),
+            settings=Settings(
+                target={} if rules.target is None else {work.metric: rules.target},
+                **asdict(budget),
+                margin=rules.margin,
+                confidence=rules.confidence,
+                seed=work.seed,
+                block=rules.block,
+                rungs=tuple(rung.name for rung in rungs),
+                plans=tuple(rung.plan for rung in rungs),
+            ),
+            versions=versions(),
+            machine=machine(),
+        )
+        self._task_hash = digest(task.model_dump_json())
+
+    def identity(self, unlabelled: str) -> JSONObject:
+        """Returns all that the climb depends on, by name.
+
+        Args:
+            unlabelled: Hash of the unlabelled queries.
+        """
+        base = self._base
+        splits = {"train": base.data.train, "dev": base.data.dev, "test": base.data.test}
+        return {
+            "task": f"{base.task.name} {self._task_hash}",
+            "model": f"{base.model.name} {base.model.fingerprint}",
+            **{name: split.fingerprint for name, split in splits.items()},
+            "folds": base.data.folds,
+            "unlabelled": unlabelled,
+            "retries": self._rules.retries,
+            **base.settings.model_dump(mode="json"),
+        }
+
+    def begin(self) -> None:
+        """Notes that a session begins, unless the climb is finished already."""
+        journal = self._work.journal
+        if journal.get("finished") is None:
+            journal.put(f"session:{journal.count('session:')}", {"started": _now()})
+
+    def save(self, ascent: Ascent) -> None:
+        """Writes the record as far as it is known into the run folder."""
+        if self._work.folder is not None and self._work.journal.get("finished") is None:
+            self._record(ascent).save(self._work.folder / RECORD)
+
+    def finish(
+        self, ascent: Ascent, decision: Decision, test: Report | None, split: Split | None, error: str
+    ) -> Record:
+        """Closes the record.
+
+        Args:
+            ascent: What happened.
+            decision: What was decided.
+            test: The winner on test, or ``None``.
+            split: The test split, if it was scored.
+            error: Why it was not scored, or "".
+
+        Returns:
+            The record, which also stands in the run folder.
+        """
+        work, sealed = self._work, self._sealed
+        kept = ascent.kept.contender if ascent.kept is not None else None
+        facts = TestFacts(reads=sealed.reads, cut_off=sealed.cut_off, error=error)
+        if test is not None and split is not None and kept is not None:
+            facts = score_test(test, split, work.metric, kept.scores, sealed.reads, sealed.cut_off)
+        record = self._record(ascent)
+        end = work.journal.get("finished")
+        if end is None:
+            end = {"finished": _now(), "seconds": work.journal.elapsed}
+            work.journal.put("finished", end)
+        text = answer(
+            decision,
+            record.attempts,
+            facts,
+            target=self._rules.target,
+            margin=self._rules.margin,
+            metric=work.metric,
+        )
+        closed = {"status": "finished", "answer": text, "decision": decision, "test": facts, **end}
+        record = record.model_copy(update=closed)
+        if work.folder is not None:
+            record.save(work.folder / RECORD)
+        return record
+
+    def _record(self, ascent: Ascent) -> Record:
+        work, pool = self._work, self._work.pool
+        sessions = work.journal.values("session:")
+        attempts = tuple(as_attempt(entry, self._rules.confidence, pool) for entry in ascent.entries)
+        judged = {one.item for attempt in attempts for one in attempt.outcomes}
+        return self._base.model_copy(
+            update={
+                "attempts": attempts,
+                "items": {
+                    key: item(example, key.partition("/")[0])
+                    for key, example in zip(pool.keys, pool.examples, strict=True)
+                    if key in judged
+                },
+                "seconds": work.journal.elapsed,
+                **asdict(work.backend.spent),
+                "started": sessions[0]["started"] if sessions else "",
+                "resumed": max(0, len(sessions) - 1),
+            }
+        )
+
+
+def report_from(values: Mapping[str, Any]) -> Report:
+    """Builds an evaluation report from the plain data that ``Report.to_dict`` gave.
+
+    Args:
+        values: The plain data.
+
+    Returns:
+        The report.
+    """
+    cost = dict(values["cost"])
+    return Report(
+        **{
+            **values,
+            "metrics": {name: Interval(**found) for name, found in values["metrics"].items()},
+            "scores": {name: tuple(scores) for name, scores in values["scores"].items()},
+            "rows": tuple(values["rows"]),
+            "cost": Cost(**{**cost, "usage": Usage(**cost["usage"])}),
+        }
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,217 @@
+"""``pk.climb``: from examples and a model to the cheapest adaptation that is good enough, and a record of why."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from promptkit.adapters import PlanPredictor, Predictor
+from promptkit.adapters.base import as_queries
+from promptkit.backends import Backend
+from promptkit.data import Data, Split
+from promptkit.errors import LeakageError, PromptkitError, explain
+from promptkit.evaluation import Report, evaluate
+from promptkit.ladder.ascent import Ascent, Rules
+from promptkit.ladder.budget import Budget, Purse
+from promptkit.ladder.chronicle import Chronicle, report_from
+from promptkit.ladder.fitting import ClimbProgress, Workshop
+from promptkit.ladder.journal import JournalError
+from promptkit.ladder.journaled import JournaledBackend
+from promptkit.ladder.pool import Pool, make_pool
+from promptkit.ladder.record import Record
+from promptkit.ladder.rungs import RungsLike, make_rungs
+from promptkit.ladder.sealed import SealedTest
+from promptkit.ladder.setup import RunFolder, check_leakage, check_numbers, digest, read_target, same_climb
+from promptkit.ladder.table import table
+from promptkit.metrics import get_metric
+from promptkit.task import Task
+from promptkit.types import Queries, Query
+
+__all__ = ["ClimbResult", "climb"]
+
+
+@dataclass(frozen=True)
+class ClimbResult:
+    """The outcome of a climb. ``print`` shows the answer in one sentence and the rungs as a table.
+
+    Attributes:
+        winner: The predictor of the cheapest rung that is good enough; ``None`` if no rung could be judged.
+        record: The decision record.
+        test: The winner on the test split, scored once; ``None`` without a winner or a test split.
+        folder: The run folder, or ``None``.
+    """
+
+    winner: Predictor | None
+    record: Record
+    test: Report | None
+    folder: Path | None = None
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Writes the record as one HTML file that needs nothing else.
+
+        Args:
+            path: The file.
+        """
+        # The room that draws lies above this one, which must work without it.
+        importlib.import_module("promptkit.report").write_report(self.record, path)
+
+    def __str__(self) -> str:
+        """The answer and the table."""
+        return table(self.record)
+
+
+def climb(
+    task: Task,
+    data: Data,
+    backend: Backend,
+    *,
+    target: Mapping[str, float] | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+    rungs: RungsLike = "default",
+    margin: float = 0.02,
+    confidence: float = 0.95,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    unlabelled: Queries | None = None,
+    on_leakage: Literal["fail", "force"] = "fail",
+    folds: int | Literal["auto"] = "auto",
+    block: int = 20,
+    retries: int = 1,
+    progress: ClimbProgress | None = None,
+) -> ClimbResult:
+    """Finds the cheapest adaptation that is good enough, and says how sure that is and what each step costs.
+
+    Rungs are tried from cheap to dear. Each is fitted on train, with what the rungs below it leave, and judged on dev
+    item by item against the kept one. It is kept only if the paired test says that it gains more than ``margin``;
+    judging ends as soon as that is decided (see ``promptkit.ladder.looks`` for the tests and how they share one error
+    rate). The climb stops when the lower bound of the kept rung reaches the target, when not even a faultless rung
+    could be shown to gain the margin, at the end of the budget, or at the top. Then the winner is scored on test, once.
+
+    Args:
+        task: The task.
+        data: Train, dev and test. A fit that has to choose something (demonstrations, the best step of a training)
+            gets a part of train for it; dev is for judging alone.
+        backend: The model.
+        target: The metric that decides, with the score that is good enough, such as ``{"exact_match": 0.9}``. ``None``
+            for the task's metric, and to climb as long as it pays.
+        budget: What may be spent; by default without limit.
+        seed: Seed of everything: two climbs of one seed decide the same, unless time runs out.
+        rungs: ``"default"``: zero-shot, few-shot with searched demonstrations, chain of thought with voting where
+            the task has a template for it, soft prompt, LoRA. Or adapters or ``(name, adapter)`` pairs, from cheap to
+            dear.
+        margin: Gain that a dearer rung must exceed, in [0, 1).
+        confidence: Confidence of all decisions together, in [0.5, 1).
+        folder: Where the run is kept: journal, fits and ``record.json``. A climb that was cut off, even by ``kill -9``,
+            goes on from there and repeats no finished call and no finished fit.
+        resume: Whether to go on with what the folder holds; if not, it must be new.
+        unlabelled: Queries without answers; rungs that learn weights learn from the kept rung's answers to them.
+        on_leakage: ``fail`` refuses data in which an item stands in two splits; ``force`` climbs all the same, and the
+            record says so.
+        folds: Cross-fitting, by which small dev sets are stretched: number of folds, 0 for none, ``auto`` for 5 where
+            dev has fewer than 100 items (see ``promptkit.ladder.pool``).
+        block: Items judged between two looks.
+        retries: Further tries of a rung whose model failed; every try stands in the record.
+        progress: Called as ``progress(what, done, total, seconds_left)``.
+
+    Returns:
+        Winner, record and test score.
+
+    Raises:
+        SettingError: A setting is out of range, or the folder belongs to another climb or is in use.
+        LeakageError: Items stand in two splits, or among the unlabelled queries.
+        DataError: Dev is empty.
+        MetricError: The metric is unknown or sees nothing in a target.
+        ArtifactError: The folder cannot be written.
+
+    Example:
+        >>> import promptkit as pk
+        >>> task, data = pk.load_task("apples"), pk.load_examples("apples")
+        >>> targets = {one.query.fields["question"]: one.target for split in data for one in split}
+        >>> def answers(request, index):  # a model that needs to be shown how
+        ...     shown, _, asked = request.prompt.text.rpartition("Question: ")
+        ...     return f" The answer is {targets[asked.removesuffix(chr(10) + 'Answer:')] if 'is ' in shown else 0}."
+        >>> rungs = [pk.FewShot(task, shots=0), pk.FewShot(task, shots=2), pk.FewShot(task, shots=8)]
+        >>> result = pk.climb(task, data, pk.ScriptedBackend(answers), target={"numeric_match": 0.9}, rungs=rungs)
+        >>> result.record.decision.winner, result.record.decision.stopped, result.test["numeric_match"].mean
+        ('2 shots', 'target', 1.0)
+    """
+    check_numbers(margin=margin, confidence=confidence, seed=seed, block=block, retries=retries)
+    metric, wanted = read_target(target, task)
+    forced = check_leakage(data, on_leakage)
+    ladder = make_rungs(rungs, task, data.train)
+    budget = budget or Budget()
+    pool = make_pool(data.train, data.dev, folds=folds, seed=seed)
+    for example in pool.examples:
+        get_metric(metric).score(example.target, example.targets)  # a target without anything to see ends it here
+    run = RunFolder(Path(folder) if folder is not None else None, resume=resume)
+    try:
+        sealed = SealedTest(data.test, run.journal)
+        queries = _unlabelled(task, unlabelled, pool, sealed, on_leakage)
+        model = JournaledBackend(backend, run.journal)
+        purse = Purse(budget, run.journal, model)
+        work = Workshop(model, run.journal, pool, metric, seed, run.path, progress, purse.seconds_left)
+        rules = Rules(wanted, margin, confidence, block, retries, len(sealed), queries)
+        chronicle = Chronicle(
+            task, data.name, (data.train, data.dev), data.leakage, forced, work, rules, budget, ladder, sealed
+        )
+        same_climb(run.journal, chronicle.identity(_digest(queries)), run.path.name if run.path else "climb")
+        chronicle.begin()
+        ascent = Ascent(work, ladder, purse, rules, after=lambda: chronicle.save(ascent))
+        decision = ascent.run()
+        winner = ascent.kept.contender.predictor if ascent.kept and ascent.kept.contender else None
+        test, split, error = _score_once(winner, sealed, work, confidence)
+        record = chronicle.finish(ascent, decision, test, split, error)
+    finally:
+        run.close()
+    if isinstance(winner, PlanPredictor):
+        winner = replace(winner, backend=backend)
+    return ClimbResult(winner, record, test, run.path)
+
+
+def _unlabelled(
+    task: Task, queries: Queries | None, pool: Pool, sealed: SealedTest, on_leakage: str
+) -> list[Query] | None:
+    """Checks that no question on which rungs are judged or tested is among those to learn from."""
+    if queries is None:
+        return None
+    known = as_queries(task, queries)
+    judged = {one.query.key for one in (*pool.examples, *pool.lesson.tuning)}
+    judged |= sealed.queries("comparison of unlabelled queries with its questions")
+    shared = [query.id for query in known if query.key in judged]
+    if shared and on_leakage != "force":
+        must = "questions on which nothing is judged or chosen"
+        do = f"remove these {len(shared)}, or pass on_leakage='force'"
+        raise LeakageError(explain("unlabelled", of="climb", must=must, got=shared, do=do))
+    return [query for query in known if query.key not in judged]
+
+
+def _digest(queries: list[Query] | None) -> str:
+    return "" if queries is None else digest(" ".join(query.key for query in queries))
+
+
+def _score_once(
+    winner: Predictor | None, sealed: SealedTest, work: Workshop, confidence: float
+) -> tuple[Report | None, Split | None, str]:
+    """Scores the winner on test, unless that is done: then the score comes out of the journal."""
+    if winner is None or not len(sealed):
+        return None, None, "" if winner is None else "there is no test split"
+    kept = work.journal.get("test")
+    split = sealed.open("score of the winner", again=kept is not None)
+    if kept is not None:
+        return (report_from(kept["report"]) if kept["report"] else None), split, str(kept["error"])
+    report, error = None, ""
+    try:
+        metrics = list(dict.fromkeys((work.metric, *winner.task.metrics)))
+        show = work.show("scoring the winner on test")
+        report = evaluate(winner, split, metrics, seed=work.seed, confidence=confidence, progress=show)
+    except JournalError:
+        raise
+    except PromptkitError as fault:  # the climb is over and its record must not be lost
+        error = f"{type(fault).__name__}: {fault}"
+    work.journal.put("test", {"report": report.to_dict() if report else None, "error": error})
+    return report, split, error

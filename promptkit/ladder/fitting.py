@@ -1,0 +1,199 @@
+"""Fitting a rung once: what is finished comes out of the journal and the run folder, whatever happened in between."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptkit.adapters import Predictor, load
+from promptkit.data import Split
+from promptkit.errors import ArtifactError, BackendError, ContextLengthError, TrainingStopped, UnsupportedError
+from promptkit.ladder.facts import FitFacts
+from promptkit.ladder.journal import Journal, JournalError
+from promptkit.ladder.journaled import JournaledBackend
+from promptkit.ladder.memory import peak_memory, start_measuring
+from promptkit.ladder.pool import Lesson, Pool
+from promptkit.ladder.rungs import Ready
+from promptkit.types import JSONObject
+
+__all__ = ["ClimbProgress", "Fitted", "RungError", "Workshop", "fit_once"]
+
+ClimbProgress = Callable[[str, int, int, float | None], None]
+"""Called as ``progress(what, done, total, seconds_left)``: what goes on, for example "few-shot: judging", finished and
+all steps of it, and the seconds that are left of the budget (``None`` without a limit)."""
+
+
+class RungError(Exception):
+    """A rung could not be fitted or judged.
+
+    Attributes:
+        transient: Whether trying again may help: the model failed, and not the data or a setting.
+        unsupported: Whether it can never work with this model.
+    """
+
+    def __init__(self, text: str, *, transient: bool = False, unsupported: bool = False) -> None:
+        super().__init__(text)
+        self.transient = transient
+        self.unsupported = unsupported
+
+    def to_json(self) -> JSONObject:
+        """Returns the arguments that make it again, as plain data."""
+        return {"text": str(self), "transient": self.transient, "unsupported": self.unsupported}
+
+    @staticmethod
+    def of(error: Exception) -> RungError:
+        """Turns what an adapter or predictor raised into a finding about its rung."""
+        if isinstance(error, RungError):
+            return error
+        unsupported = isinstance(error, UnsupportedError)
+        settled = unsupported or isinstance(error, ContextLengthError)
+        transient = isinstance(error, BackendError | OSError) and not settled
+        return RungError(f"{type(error).__name__}: {error}"[:2000], transient=transient, unsupported=unsupported)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every rung works with.
+
+    Attributes:
+        backend: The model, behind the journal.
+        journal: What is finished.
+        pool: The judged items and the lessons.
+        metric: The metric that decides.
+        seed: Seed of everything.
+        folder: The run folder, or ``None``.
+        progress: Called while work goes on.
+        seconds_left: Tells what is left of the budget.
+    """
+
+    backend: JournaledBackend
+    journal: Journal
+    pool: Pool
+    metric: str
+    seed: int
+    folder: Path | None
+    progress: ClimbProgress | None
+    seconds_left: Callable[[], float | None]
+
+    def show(self, what: str) -> Callable[..., None] | None:
+        """Returns a progress function for one piece of work; what it is called with beyond two numbers is dropped."""
+        progress = self.progress
+        if progress is None:
+            return None
+        return lambda done, total, *_: progress(what, done, total, self.seconds_left())
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A fitted predictor, what it cost, and the highest memory of the process until then."""
+
+    predictor: Predictor
+    facts: FitFacts
+    peak: int
+
+
+def fit_once(work: Workshop, key: str, label: str, lesson: Lesson, ready: Callable[[], Ready]) -> Fitted:
+    """Fits, or loads what was fitted before the climb was cut off.
+
+    Args:
+        work: What it works with.
+        key: Name of the fit, unique in the climb; also of its folder.
+        label: What people are shown.
+        lesson: Examples to learn from, and those for choices of the fit.
+        ready: Makes the rung ready; called only if something has to be fitted.
+
+    Returns:
+        The fitted predictor.
+
+    Raises:
+        RungError: The fit fails, or failed before the climb was cut off.
+    """
+    kept = work.journal.get(f"fit:{key}")
+    if kept is not None and "error" in kept:
+        raise RungError(**kept["error"])
+    if kept is not None and (predictor := _loaded(work, kept["facts"]["artifact"])) is not None:
+        return Fitted(predictor, FitFacts.model_validate(kept["facts"]), kept["peak"])
+    try:
+        # Of a fit that is journaled but cannot be loaded, every call comes out of the journal.
+        fitted = _fit(work, key, label, lesson, ready)
+    except (JournalError, TrainingStopped):  # the climb is told to end here; it can go on from here later
+        raise
+    except Exception as error:  # whatever a stranger's adapter raises costs its rung, not the climb
+        found = RungError.of(error)
+        work.journal.put(f"fit:{key}", {"error": found.to_json()})
+        raise found from error
+    if kept is None:
+        work.journal.put(f"fit:{key}", {"facts": fitted.facts.model_dump(mode="json"), "peak": fitted.peak})
+        return fitted
+    return Fitted(fitted.predictor, FitFacts.model_validate(kept["facts"]), kept["peak"])
+
+
+def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[], Ready]) -> Fitted:
+    show = work.show(label)
+    if show is not None:
+        show(0, 1)
+    start_measuring()
+    before, started = work.backend.spent, time.perf_counter()
+    ready = make()
+    takes = inspect.signature(ready.adapter.fit).parameters
+    options: dict[str, Any] = dict(ready.options)
+    if "checkpoint" in takes and work.folder is not None:
+        options["checkpoint"] = work.folder / "checkpoints" / key
+    if "progress" in takes:
+        options["progress"] = show
+    first = {example.query.key for example in ready.first}
+    examples = Split("train", (*ready.first, *(one for one in lesson.train if one.query.key not in first)))
+    predictor = ready.adapter.fit(examples, work.backend, dev=lesson.tuning, seed=work.seed, **options)
+    seconds = time.perf_counter() - started
+    artifact, size = _save(predictor, work.folder, key)
+    spent = work.backend.spent - before
+    training = getattr(predictor, "training", None)
+    notes = {name: value for name, value in getattr(predictor, "notes", {}).items() if name != "training"}
+    facts = FitFacts(
+        seconds=seconds,
+        calls=spent.calls,
+        prompt_tokens=spent.prompt_tokens,
+        generated_tokens=spent.generated_tokens,
+        training=None if training is None else training.to_json(),
+        training_tokens=getattr(training, "tokens", 0),
+        trainable_parameters=getattr(training, "trainable_parameters", 0),
+        artifact=artifact,
+        artifact_bytes=size,
+        examples=len(lesson.train),
+        tuning=len(lesson.tuning),
+        notes=notes,
+    )
+    return Fitted(predictor, facts, peak_memory())
+
+
+def _save(predictor: Predictor, folder: Path | None, key: str) -> tuple[str, int]:
+    """Saves a predictor into the run folder, or for its size alone; returns its relative place and bytes."""
+    try:
+        if folder is not None:
+            name = f"fits/{key}"
+            predictor.save(folder / name)
+            return name, _size(folder / name)
+        with tempfile.TemporaryDirectory() as aside:
+            predictor.save(Path(aside) / "predictor")
+            return "", _size(Path(aside) / "predictor")
+    except ArtifactError as error:  # the disk's fault, which must not count against the rung
+        raise JournalError(str(error)) from error
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _loaded(work: Workshop, artifact: str) -> Predictor | None:
+    if not artifact or work.folder is None or not re.fullmatch(r"fits/[\w.-]+", artifact):
+        return None
+    try:
+        return load(work.folder / artifact, work.backend)
+    except ArtifactError:
+        return None  # a stranger's predictor, or a folder that somebody touched: it is fitted again

@@ -1,0 +1,204 @@
+"""A backend that asks a model only what it has not answered yet, and keeps every answer before it hands it on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from promptkit.backends import Backend
+from promptkit.backends.base import first_error
+from promptkit.backends.base import replies as backend_replies
+from promptkit.backends.cache_key import sample_keys, scope, score_keys
+from promptkit.errors import PromptkitError
+from promptkit.ladder.journal import Journal
+from promptkit.types import Completion, Progress, Prompt, Reply, Request, ScoreRequest, Usage
+
+__all__ = ["JournaledBackend", "Spent"]
+
+CHUNK = 64
+"""Most requests that are sent at once, which is what a kill can lose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has asked of a model, earlier sessions included.
+
+    Attributes:
+        calls: Requests that were answered.
+        prompt_tokens: Their prompt tokens.
+        generated_tokens: Tokens generated for them.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+
+    def __sub__(self, earlier: Spent) -> Spent:
+        """What was spent since an earlier moment."""
+        return Spent(
+            self.calls - earlier.calls,
+            self.prompt_tokens - earlier.prompt_tokens,
+            self.generated_tokens - earlier.generated_tokens,
+        )
+
+
+class JournaledBackend:
+    """Stands in front of a model and looks like it, also to ``isinstance``: strategies that train need its weights.
+
+    A request is known by everything on which its answer may depend, as in ``CachedBackend``. That one makes answers
+    free; here a replayed answer keeps what it cost when it was made, because the record tells what a rung costs.
+
+    Args:
+        inner: The model.
+        journal: Where answers are kept. It belongs to this model alone, which the climb makes sure of.
+
+    Example:
+        >>> from promptkit import ScriptedBackend
+        >>> model = ScriptedBackend(["yes"])
+        >>> backend = JournaledBackend(model, Journal(None))
+        >>> [backend.generate([Request(Prompt(text="Is it?"))])[0].completions[0].text for _ in range(3)]
+        ['yes', 'yes', 'yes']
+        >>> len(model.requests), backend.spent.calls, isinstance(backend, ScriptedBackend)
+        (1, 1, True)
+    """
+
+    def __init__(self, inner: Backend, journal: Journal) -> None:
+        self.inner = inner
+        self._journal = journal
+        totals = [0, 0, 0]
+        for kind in ("reply:", "score:"):
+            for value in journal.values(kind):
+                totals = [sum(pair) for pair in zip(totals, value["spent"], strict=True)]
+        self.spent = Spent(*totals)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the model's, but no answer goes past the journal."""
+        found = getattr(self.inner, name)
+        return self._replies if name == "replies" else found
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:
+        """The class of the model."""
+        return type(self.inner)
+
+    @property
+    def name(self) -> str:
+        """What users call the model."""
+        return self.inner.name
+
+    @property
+    def chat(self) -> bool:
+        """Whether prompts should be rendered as chat messages."""
+        return self.inner.chat
+
+    @property
+    def context_window(self) -> int:
+        """Tokens that prompt and completion may have together."""
+        return self.inner.context_window
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Returns how many tokens of the context window a prompt takes."""
+        return self.inner.count_tokens(prompt)
+
+    def fingerprint(self) -> str:
+        """Returns the fingerprint of the model."""
+        return self.inner.fingerprint()
+
+    def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
+        """Completes every request, asking the model for those that are new.
+
+        Args:
+            requests: What is wanted.
+            progress: Called with (finished, all) requests.
+
+        Returns:
+            One reply per request, in order.
+        """
+        if hasattr(self.inner, "replies"):
+            return first_error(self._replies(requests), len(requests), progress)
+        keys = self._request_keys(requests)
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if self._journal.get(key) is None}
+        known = len(requests) - len(missing)
+        todo = list(missing.items())
+        for start in range(0, len(todo), CHUNK):
+            part = todo[start : start + CHUNK]
+            step = _shifted(progress, known + start, len(requests))
+            replies = self.inner.generate([request for _, request in part], progress=step)
+            self._keep({key: _from_reply(reply) for (key, _), reply in zip(part, replies, strict=True)})
+        if progress is not None and not todo:
+            progress(len(requests), len(requests))
+        return [_to_reply(self._journal.get(key)) for key in keys]
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[tuple[float, int], ...]]:
+        """Tells how likely continuations are, asking the model for those that are new.
+
+        Args:
+            requests: Prompts with their continuations.
+
+        Returns:
+            Per request and continuation: log-probability and number of tokens.
+        """
+        of = scope(self.inner)
+        keys = [_key("score", score_keys(request, of)) for request in requests]
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if self._journal.get(key) is None}
+        todo = list(missing.items())
+        for start in range(0, len(todo), CHUNK):
+            part = todo[start : start + CHUNK]
+            rows = self.inner.score([request for _, request in part])
+            self._keep({
+                key: {"scores": [list(pair) for pair in row],
+                      "spent": [1, self.count_tokens(request.prompt), sum(tokens for _, tokens in row)]}
+                for (key, request), row in zip(part, rows, strict=True)
+            })  # fmt: skip
+        found = [self._journal.get(key) or {} for key in keys]
+        return [tuple((score, tokens) for score, tokens in row["scores"]) for row in found]
+
+    def _replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | PromptkitError]]:
+        """Stands for ``replies`` of a model that tells of each request as it finishes, such as a server's."""
+        places: dict[str, list[int]] = {}
+        for place, key in enumerate(self._request_keys(requests)):
+            places.setdefault(key, []).append(place)
+        todo = [key for key in places if self._journal.get(key) is None]
+        for key in places.keys() - set(todo):
+            yield from ((place, _to_reply(self._journal.get(key))) for place in places[key])
+        with contextlib.closing(backend_replies(self.inner, [requests[places[key][0]] for key in todo])) as told:
+            for number, reply in told:
+                if not isinstance(reply, PromptkitError):
+                    self._keep({todo[number]: _from_reply(reply)})
+                yield from ((place, reply) for place in places[todo[number]])
+
+    def _request_keys(self, requests: Sequence[Request]) -> list[str]:
+        of = scope(self.inner)
+        return [_key("reply", sample_keys(request, of)) for request in requests]
+
+    def _keep(self, values: dict[str, Any]) -> None:
+        self._journal.put_all(values)
+        for value in values.values():
+            calls, prompt, generated = value["spent"]
+            old = self.spent
+            self.spent = Spent(old.calls + calls, old.prompt_tokens + prompt, old.generated_tokens + generated)
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, _: progress(before + done, total)
+
+
+def _key(kind: str, keys: Sequence[bytes]) -> str:
+    """Joins the keys of the parts of a request, in which everything stands that can change the answer."""
+    return f"{kind}:{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}"
+
+
+def _from_reply(reply: Reply) -> dict[str, Any]:
+    usage = reply.usage
+    return {
+        "completions": [[c.text, c.finish, c.tokens, c.logprob, c.index] for c in reply.completions],
+        "usage": list(astuple(usage)),
+        "spent": [max(1, usage.calls), usage.prompt_tokens, usage.generated_tokens],
+    }
+
+
+def _to_reply(value: Any) -> Reply:
+    return Reply(tuple(Completion(*fields) for fields in value["completions"]), Usage(*value["usage"]))

@@ -1,0 +1,160 @@
+"""Which items a climb judges on, which it fits on, and how small dev sets are stretched by cross-fitting.
+
+A fit never sees an item on which it is judged. What a fit needs for choices of its own (which demonstrations, when to
+stop training) is set aside from *train*, so that dev judges and does nothing else: a search on dev would be judged on
+the very items on which it won.
+
+Where dev is small, prompting rungs are judged on train too: train is cut into folds, and each fold is answered by a
+fit that saw the other folds only (cross-fitting; Chernozhukov et al. 2018, arXiv 1608.00060). Dev items are still
+answered by the rung's own predictor, which is the one that is kept and tested. Out-of-fold scores belong to fits on a
+little less data and share training examples, so they say how the *recipe* does, and their interval is a little too
+narrow (Bates, Hastie and Tibshirani 2024, arXiv 2104.00673); the test split, which is never used so, has the last
+word. Rungs that learn weights are judged on dev alone: a training per fold would cost more than it tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from promptkit.data import Split
+from promptkit.errors import DataError, SettingError, explain
+from promptkit.types import Example
+
+__all__ = ["Lesson", "Pool", "make_pool"]
+
+SMALL = 100
+"""Dev sets of fewer items are stretched by default."""
+FOLDS = 5
+"""Number of folds where the caller names none."""
+TUNING_SHARE, TUNING_MOST = 0.25, 100
+"""Share of train that is set aside for choices of a fit, and the most items of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a fit gets.
+
+    Attributes:
+        train: Examples to learn from and to demonstrate.
+        tuning: Examples for the choices of the fit; none of them stands in ``train``.
+    """
+
+    train: Split
+    tuning: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The judged items in the order in which they are judged, and the lessons of the fits that may answer them.
+
+    Attributes:
+        keys: Names of the items, for example ``"dev/3"``.
+        examples: The items.
+        folds: For each item the fold whose fit answers it, or ``None`` for the rung's own predictor.
+        lesson: What the rung's own predictor is fitted on.
+        fold_lessons: What the fit of each fold is fitted on.
+    """
+
+    keys: tuple[str, ...]
+    examples: tuple[Example, ...]
+    folds: tuple[int | None, ...]
+    lesson: Lesson
+    fold_lessons: tuple[Lesson, ...] = ()
+
+    @property
+    def own(self) -> int:
+        """Number of leading items that a rung's own predictor answers."""
+        return sum(fold is None for fold in self.folds)
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.keys)
+
+
+def make_pool(train: Split, dev: Split, *, folds: int | Literal["auto"] = "auto", seed: int = 0) -> Pool:
+    """Lays out the items of a climb.
+
+    Args:
+        train: The training split.
+        dev: The split for judging.
+        folds: Number of folds of cross-fitting, 0 for none, or ``auto``: 5 where dev has fewer than 100 items.
+        seed: Seed of order, folds and what is set aside. Items of equal content stay together.
+
+    Returns:
+        The pool.
+
+    Raises:
+        DataError: Dev is empty.
+        SettingError: ``folds`` is out of range.
+
+    Example:
+        >>> from promptkit.types import Query
+        >>> rows = [Example(Query({"question": f"{n} + 1?"}), (str(n + 1),)) for n in range(60)]
+        >>> pool = make_pool(Split("train", rows[:40]), Split("dev", rows[40:]))
+        >>> len(pool), pool.own, len(pool.fold_lessons), len(pool.lesson.tuning)
+        (60, 20, 5, 10)
+    """
+    if not len(dev):
+        do = "let load_examples divide the data, or take some items out of train"
+        raise DataError(explain("dev", of="climb", must="there, with at least one item", got=0, do=do))
+    if folds == "auto":
+        folds = FOLDS if len(dev) < SMALL and len(_groups(train)) >= 2 * FOLDS else 0
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds == 1 or not 0 <= folds <= max(2, len(train)):
+        must = "'auto', 0 for none, or from 2 to the number of training examples"
+        raise SettingError(explain("folds", of="climb", must=must, got=folds))
+    order = _shuffled(dev, seed)
+    keys, examples = [f"dev/{place}" for place in order], [dev[place] for place in order]
+    fold_of: list[int | None] = [None] * len(order)
+    lessons: list[Lesson] = []
+    if folds:
+        numbers = _folds(train, folds, seed)
+        order = _shuffled(train, seed)
+        keys += [f"train/{place}" for place in order]
+        examples += [train[place] for place in order]
+        fold_of += [numbers[place] for place in order]
+        rests = [Split("train", [e for e, n in zip(train, numbers, strict=True) if n != fold]) for fold in range(folds)]
+        lessons = [_lesson(rest, seed) for rest in rests]
+    return Pool(tuple(keys), tuple(examples), tuple(fold_of), _lesson(train, seed), tuple(lessons))
+
+
+def _groups(examples: Sequence[Example]) -> set[str]:
+    return {example.query.key for example in examples}
+
+
+def _rank(seed: int, purpose: str, key: str) -> bytes:
+    """A place in an order that depends on seed and content alone, not on the order of rows."""
+    return hashlib.sha256(f"{seed}:{purpose}:{key}".encode()).digest()
+
+
+def _shuffled(split: Split, seed: int) -> list[int]:
+    """Files are often sorted, and the first items of a sorted file are no sample of it."""
+    keys = [example.query.key for example in split]
+    return sorted(range(len(split)), key=lambda place: (_rank(seed, "order", keys[place]), place))
+
+
+def _folds(train: Split, folds: int, seed: int) -> list[int]:
+    groups = sorted(_groups(train), key=lambda key: _rank(seed, "fold", key))
+    number = {key: place % folds for place, key in enumerate(groups)}
+    return [number[example.query.key] for example in train]
+
+
+def _lesson(train: Split, seed: int) -> Lesson:
+    """Sets examples aside for the choices of a fit, whole groups of equal content at a time."""
+    quota = min(TUNING_MOST, int(TUNING_SHARE * len(train)))
+    aside: set[str] = set()
+    count = 0
+    keys = [example.query.key for example in train]
+    sizes = Counter(keys)
+    for key in sorted(sizes, key=lambda key: _rank(seed, "tuning", key)):
+        if count + sizes[key] > quota:
+            break
+        aside.add(key)
+        count += sizes[key]
+    parts: dict[bool, list[Example]] = {False: [], True: []}
+    for key, example in zip(keys, train, strict=True):
+        parts[key in aside].append(example)
+    return Lesson(Split("train", parts[False]), Split("tuning", parts[True]))

@@ -1,0 +1,378 @@
+"""The decision record: what a climb tried, what it found, what it cost, and why it decided as it did.
+
+One JSON file with a versioned schema. Everything that a reader or a report needs stands in it, so it can be read years
+later without the model, the data or the run folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from promptkit.errors import ArtifactError, explain
+from promptkit.ladder.facts import (
+    Bounds,
+    CostFacts,
+    DataFacts,
+    Facts,
+    FitFacts,
+    Item,
+    ModelFacts,
+    Outcome,
+    PairedTest,
+    PromptSample,
+    Settings,
+    TaskFacts,
+)
+from promptkit.types import JSONObject
+
+__all__ = [
+    "FORMAT",
+    "Attempt",
+    "Decision",
+    "Record",
+    "Stopped",
+    "TestFacts",
+    "TestRead",
+    "Verdict",
+    "load_record",
+]
+
+FORMAT = 1
+"""Version of the schema; a higher one is refused."""
+NEEDS = "0.1.0"
+"""The first version of promptkit that reads this schema; written into every record."""
+MAX_BYTES = 512 * 1024 * 1024
+"""Largest file that is read."""
+UNSTEADY = frozenset(
+    """seconds seconds_median seconds_p95 peak_memory_bytes started finished resumed versions machine
+    cached_tokens tokens_per_second training artifact artifact_bytes max_minutes
+    cut_off""".split()
+)
+"""Fields that may differ from run to run though every decision is the same: times, memory, machine, interruptions."""
+
+Verdict = Literal["first", "kept", "lost", "undecided", "failed", "left_out", "not_tried"]
+"""What became of an attempt.
+
+first      the first rung that could be judged; there is nothing cheaper to compare it with
+kept       the test says that it beats the kept one by the margin
+lost       the test says that it does not, or no further item could have let it win
+undecided  neither could be shown on the items there are; the cheaper one stays
+failed     its fit or its judging raised an error
+left_out   it does not apply to this task or model
+not_tried  the climb had stopped before
+"""
+
+Stopped = Literal["target", "ceiling", "budget", "top", "nothing"]
+"""Why the climb stopped: the target is reached; no gain by the margin is possible above the kept score; the budget is
+spent; the last rung was tried; no rung could be judged."""
+
+
+class Attempt(Facts):
+    """One try of one rung, successful or not.
+
+    Attributes:
+        rung: Name of the rung.
+        place: Its place on the ladder, from 0.
+        number: Number of the try of this rung, from 1; above 1 after a failure of the model.
+        kind: Kind of the adapter, for example ``"few_shot"``.
+        settings: All settings of the adapter.
+        verdict: What became of it.
+        reason: Why, in a sentence.
+        detail: What it is in a few words, for example ``"8 shots"``.
+        handed: What it got from the rungs below.
+        score: Mean score on the judged items with its interval.
+        lower_bound: Always-valid lower bound of the mean, which a target is compared with.
+        upper_bound: Always-valid upper bound.
+        test: The comparison with the kept rung; ``None`` for the first.
+        cost: What answering cost.
+        fit: What fitting cost.
+        answered: Items for which an answer could be read.
+        unanswered: Items whose text held no readable answer.
+        failed: Items for which the model failed or the prompt did not fit.
+        prompts: Some prompts as they were sent.
+        outcomes: What it answered, item by item.
+    """
+
+    rung: str
+    place: int
+    number: int = 1
+    kind: str = ""
+    settings: JSONObject = Field(default_factory=dict)
+    verdict: Verdict
+    reason: str
+    detail: str = ""
+    handed: tuple[str, ...] = ()
+    score: Bounds | None = None
+    lower_bound: float | None = None
+    upper_bound: float | None = None
+    test: PairedTest | None = None
+    cost: CostFacts | None = None
+    fit: FitFacts | None = None
+    answered: int = 0
+    unanswered: int = 0
+    failed: int = 0
+    prompts: tuple[PromptSample, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def judged(self) -> bool:
+        """Whether it answered any item."""
+        return self.score is not None
+
+
+class TestRead(Facts):
+    """One reading of the test split.
+
+    Attributes:
+        purpose: What for.
+        items: Number of items read.
+        scored: Whether answers were scored against its labels.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    purpose: str
+    items: int
+    scored: bool
+
+
+class TestFacts(Facts):
+    """The winner on the test split, scored once.
+
+    Attributes:
+        reads: Every reading of the test split.
+        cut_off: How often a reading was begun and cut off by a crash, and so begun again.
+        error: Why the test split could not be scored, or "".
+        score: Mean on the test split with its interval; ``None`` if there is no test split.
+        metrics: The same by metric, for every metric of the task.
+        dev_mean: Mean of the winner on the judged items.
+        optimism: ``dev_mean`` minus the mean on test.
+        optimism_low: Lower end of the interval of the optimism (two independent samples).
+        optimism_high: Upper end.
+        cost: What answering the test items cost.
+        answered: Items for which an answer could be read.
+        unanswered: Items whose text held no readable answer.
+        failed: Items for which the model failed or the prompt did not fit.
+        items: The test items by key.
+        outcomes: The winner's answers.
+    """
+
+    __test__ = False
+
+    reads: tuple[TestRead, ...]
+    cut_off: int = 0
+    error: str = ""
+    score: Bounds | None = None
+    metrics: dict[str, Bounds] = Field(default_factory=dict)
+    dev_mean: float | None = None
+    optimism: float | None = None
+    optimism_low: float | None = None
+    optimism_high: float | None = None
+    cost: CostFacts | None = None
+    answered: int = 0
+    unanswered: int = 0
+    failed: int = 0
+    items: dict[str, Item] = Field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
+
+
+class Decision(Facts):
+    """The outcome.
+
+    Attributes:
+        winner: Name of the rung that was kept last; ``None`` if none could be judged.
+        stopped: Why the climb ended.
+        reason: The same in a sentence.
+        reached: Whether the target was reached, by the lower bound; ``None`` without a target.
+    """
+
+    winner: str | None
+    stopped: Stopped
+    reason: str
+    reached: bool | None = None
+
+
+class Record(Facts):
+    """The decision record of a climb.
+
+    Attributes:
+        format: Version of this schema.
+        needs: First version of promptkit that reads it.
+        promptkit: Version of promptkit that wrote it.
+        status: ``running`` until the climb is over.
+        answer: The outcome in one sentence.
+        task: The task.
+        model: The model.
+        data: The data.
+        settings: The settings of the climb.
+        attempts: Every try of every rung, in order, those that failed or were not tried included.
+        decision: The outcome; ``None`` while the climb is running.
+        test: The winner on the test split; ``None`` while the climb is running.
+        items: The judged items by key ("dev/3").
+        seconds: Wall-clock seconds of all sessions together.
+        calls: Requests to the model in all sessions together.
+        prompt_tokens: Prompt tokens of these requests.
+        generated_tokens: Tokens generated for them.
+        started: When it was started, UTC, ISO 8601.
+        finished: When it was finished, or "".
+        resumed: How often it was continued after it had been cut off.
+        versions: Versions of Python and libraries.
+        machine: Processor and system, without names of hosts.
+    """
+
+    format: Literal[1] = FORMAT  # type: ignore[assignment]
+    needs: str = NEEDS
+    promptkit: str
+    status: Literal["running", "finished"]
+    answer: str
+    task: TaskFacts
+    model: ModelFacts
+    data: DataFacts
+    settings: Settings
+    attempts: tuple[Attempt, ...] = ()
+    decision: Decision | None = None
+    test: TestFacts | None = None
+    items: dict[str, Item] = Field(default_factory=dict)
+    seconds: float = 0.0
+    calls: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    started: str = ""
+    finished: str = ""
+    resumed: int = Field(default=0, ge=0)
+    versions: dict[str, str] = Field(default_factory=dict)
+    machine: str = ""
+
+    def __getitem__(self, rung: str) -> Attempt:
+        """Returns the last attempt of a rung.
+
+        Raises:
+            KeyError: No rung of this name was planned.
+        """
+        for attempt in reversed(self.attempts):
+            if attempt.rung == rung:
+                return attempt
+        raise KeyError(rung)
+
+    @property
+    def winner(self) -> Attempt | None:
+        """The attempt that won, or ``None``."""
+        return self[self.decision.winner] if self.decision is not None and self.decision.winner is not None else None
+
+    def differences(self, other: Record) -> list[str]:
+        """Lists where another record decided, scored or tested otherwise; times, memory and machine do not count.
+
+        Args:
+            other: A record, for example of the same climb done again.
+
+        Returns:
+            Paths of the values that differ, for example ``"attempts.1.test.p_value: 0.01, 0.02"``; empty if none do.
+        """
+        return list(_differences(_steady(self.model_dump(mode="json")), _steady(other.model_dump(mode="json")), ""))
+
+    def same_decisions(self, other: Record) -> bool:
+        """Tells whether another record says the same in everything but times, memory and machine."""
+        return not self.differences(other)
+
+    def to_json(self) -> str:
+        """Returns the record as JSON text."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the record to a file, in one step: a reader finds the old file or the new one.
+
+        Args:
+            path: The file, for example ``"record.json"``.
+
+        Raises:
+            ArtifactError: The file cannot be written.
+        """
+        target = Path(path)
+        stage = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with stage.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(self.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(stage, target)
+        except OSError as error:
+            stage.unlink(missing_ok=True)
+            raise ArtifactError(f"{target.name} could not be written: {error.strerror or error}") from error
+
+
+def load_record(path: str | os.PathLike[str]) -> Record:
+    """Reads a decision record.
+
+    Args:
+        path: A file written by a climb, or the run folder that holds its ``record.json``.
+
+    Returns:
+        The record.
+
+    Raises:
+        ArtifactError: The file is missing, was written by a newer promptkit, or is no decision record.
+
+    Example:
+        >>> load_record("no-such-record.json")
+        Traceback (most recent call last):
+        promptkit.errors.ArtifactError: no-such-record.json: a decision record must be there, got nothing
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "record.json"
+    try:
+        facts = file.stat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_BYTES:
+            must = f"a file of at most {MAX_BYTES} bytes"
+            raise ArtifactError(explain("the record", of=file.name, must=must, got=facts.st_size))
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{file.name}: a decision record must be there, got nothing") from None
+    except OSError as error:
+        raise ArtifactError(f"{file.name} cannot be read: {error.strerror}") from None
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{file.name} is no decision record: {error!s:.120}") from None
+    if not isinstance(values, dict):
+        raise ArtifactError(explain("the record", of=file.name, must="a JSON object", got=values))
+    version = values.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        needs = str(values.get("needs", "a newer version"))[:20]
+        raise ArtifactError(f"{file.name} was written by a newer promptkit and needs >= {needs}; upgrade promptkit")
+    try:
+        return Record.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise ArtifactError(
+            explain(where or "the record", of=file.name, must=_must(fault["msg"]), got=fault["input"])
+        ) from None
+
+
+def _must(message: str) -> str:
+    return message.removeprefix("Input should be ").replace("Field required", "there")
+
+
+def _steady(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _steady(item) for key, item in value.items() if key not in UNSTEADY}
+    return [_steady(item) for item in value] if isinstance(value, list) else value
+
+
+def _differences(one: Any, other: Any, where: str) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            yield from _differences(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            yield from _differences(*pair, f"{where}.{place}")
+    elif one != other:
+        yield f"{where}: {one!r:.60}, {other!r:.60}"

@@ -1,0 +1,81 @@
+"""The test split under seal: what happens to it is counted, and its labels are read for one purpose, once."""
+
+from __future__ import annotations
+
+from promptkit.data import Split
+from promptkit.ladder.journal import Journal
+from promptkit.ladder.record import TestRead
+
+__all__ = ["SealedTest"]
+
+_OPENED = "test:opened"
+
+
+class SealedTest:
+    """Holds the test split. Nothing else in a climb ever gets it, so nothing can learn from it.
+
+    Args:
+        split: The test split.
+        journal: Keeps how often the seal was broken, also by sessions that were cut off.
+
+    Example:
+        >>> from promptkit.types import Example, Query
+        >>> sealed = SealedTest(Split("test", [Example(Query({"question": "2 + 2?"}), ("4",))]), Journal(None))
+        >>> len(sealed), sealed.cut_off, len(sealed.open("score of the winner")), [read.scored for read in sealed.reads]
+        (1, 0, 1, [True])
+    """
+
+    def __init__(self, split: Split, journal: Journal) -> None:
+        self.__split = split
+        self._journal = journal
+        self._reads: list[TestRead] = []
+
+    def __len__(self) -> int:
+        """Number of test items, which says nothing about them."""
+        return len(self.__split)
+
+    @property
+    def reads(self) -> tuple[TestRead, ...]:
+        """Every reading of this session, in order."""
+        return tuple(self._reads)
+
+    @property
+    def cut_off(self) -> int:
+        """How often the seal was broken before by a session that did not live to keep the score."""
+        opened = self._journal.get(_OPENED) or 0
+        return max(0, int(opened) - 1)
+
+    def fingerprint(self) -> str:
+        """Returns the hash of the split."""
+        self._note("fingerprint", scored=False)
+        return self.__split.fingerprint
+
+    def queries(self, purpose: str) -> set[str]:
+        """Returns the hashes of the questions, without labels.
+
+        Args:
+            purpose: What for.
+
+        Returns:
+            Their content keys.
+        """
+        self._note(purpose, scored=False)
+        return {example.query.key for example in self.__split}
+
+    def open(self, purpose: str, *, again: bool = False) -> Split:
+        """Breaks the seal.
+
+        Args:
+            purpose: What for.
+            again: Whether the score is known already, and the items are only shown beside it.
+
+        Returns:
+            The split with its labels.
+        """
+        if not again:
+            self._journal.put(_OPENED, int(self._journal.get(_OPENED) or 0) + 1)
+        self._note(purpose, scored=True)
+        return self.__split
+
+    def _note(self, purpose: str, *, scored: bool) -> None:
+        self._reads.append(TestRead(purpose=purpose, items=len(self), scored=scored))

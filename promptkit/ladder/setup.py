@@ -1,0 +1,176 @@
+"""Before a climb: settings and data are checked, and the run folder is opened for one process alone."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from promptkit.data import Data
+from promptkit.errors import ArtifactError, LeakageError, SettingError, explain
+from promptkit.ladder.journal import Journal, JournalError, RunLock
+from promptkit.metrics import get_metric
+from promptkit.task import Task
+from promptkit.types import JSONObject
+
+__all__ = ["RunFolder", "check_leakage", "check_numbers", "digest", "read_target", "same_climb"]
+
+JOURNAL = "journal.jsonl"
+
+
+def read_target(target: Mapping[str, float] | None, task: Task) -> tuple[str, float | None]:
+    """Settles by which metric a climb decides, and what it wants.
+
+    Args:
+        target: At most one metric with the wanted score, or ``None`` for the task's metric and no target.
+        task: The task.
+
+    Returns:
+        The metric, and the target or ``None``.
+
+    Raises:
+        SettingError: There are several metrics, or the score is not above 0 and at most 1.
+        MetricError: The metric is unknown.
+
+    Example:
+        >>> from promptkit import load_task
+        >>> read_target({"exact_match": 0.9}, load_task("apples"))
+        ('exact_match', 0.9)
+    """
+    if not target:
+        return task.metric, None
+    if not isinstance(target, Mapping) or len(target) > 1:
+        must = "one metric with the wanted score, such as {'exact_match': 0.9}"
+        raise SettingError(explain("target", of="climb", must=must, got=target))
+    name, value = next(iter(target.items()))
+    get_metric(name)
+    number: object = value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1:
+        raise SettingError(explain(f"target[{name!r}]", of="climb", must="above 0 and at most 1", got=value))
+    return name, float(value)
+
+
+def check_numbers(*, margin: object, confidence: object, seed: object, block: object, retries: object) -> None:
+    """Checks the numbers among the settings of a climb.
+
+    Raises:
+        SettingError: One is out of range.
+    """
+
+    def number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+    def whole(value: object, least: int) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+    checks = {
+        "margin": (margin, number(margin) and 0 <= margin < 1, "from 0 to below 1"),  # type: ignore[operator]
+        "confidence": (confidence, number(confidence) and 0.5 <= confidence < 1, "from 0.5 to below 1"),  # type: ignore[operator]
+        "seed": (seed, whole(seed, 0), "an integer of at least 0"),
+        "block": (block, whole(block, 1), "an integer of at least 1"),
+        "retries": (retries, whole(retries, 0), "an integer of at least 0"),
+    }
+    for name, (value, good, must) in checks.items():
+        if not good:
+            raise SettingError(explain(name, of="climb", must=must, got=value))
+
+
+def check_leakage(data: Data, on_leakage: str) -> bool:
+    """Refuses data whose test or dev items stand where rungs learn from them.
+
+    Args:
+        data: The data, whose leakage is measured.
+        on_leakage: ``fail`` or ``force``.
+
+    Returns:
+        Whether the climb goes on by force.
+
+    Raises:
+        LeakageError: Items stand in several splits, exact or normalised, and nobody forces the climb.
+        SettingError: ``on_leakage`` is neither.
+    """
+    if on_leakage not in ("fail", "force"):
+        raise SettingError(explain("on_leakage", of="climb", must="'fail' or 'force'", got=on_leakage))
+    shared = [one for one in data.leakage.overlaps if one.exact + one.normalised]
+    if shared and on_leakage == "fail":
+        raise LeakageError(
+            f"{data.name}: items of one split stand in another, so a score would be memory\n{data.leakage}\n"
+            "remove them from one side, or pass on_leakage='force' (--allow-leakage) to climb all the same"
+        )
+    return bool(shared)
+
+
+class RunFolder:
+    """A run folder with its lock and its journal; without a folder a journal in memory.
+
+    Args:
+        folder: The folder, which is made if it is not there; or ``None``.
+        resume: Whether to go on with what the folder holds.
+
+    Raises:
+        SettingError: Another process works in it, or it holds a climb that is not to be continued, or something else.
+        ArtifactError: It cannot be made.
+    """
+
+    def __init__(self, folder: Path | None, *, resume: bool) -> None:
+        self.path = folder
+        self._lock: RunLock | None = None
+        if folder is None:
+            self.journal = Journal(None)
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(f"{folder.name} cannot be made: {error.strerror or error}") from error
+        self._lock = RunLock(folder)
+        try:
+            self._check(folder, resume)
+            self.journal = Journal(folder / JOURNAL)
+        except (SettingError, JournalError):
+            self._lock.release()
+            raise
+
+    def _check(self, folder: Path, resume: bool) -> None:
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name != "lock")
+        if JOURNAL in others:
+            if not resume:
+                do = "pass resume=True (--resume) to go on with it, or choose another folder"
+                raise SettingError(explain("folder", of="climb", must="new", got=folder.name, do=do))
+        elif others:
+            do = "choose another folder"
+            raise SettingError(explain("folder", of="climb", must="new, or that of a climb", got=others[0], do=do))
+
+    def close(self) -> None:
+        """Closes the journal and lets others in."""
+        self.journal.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def same_climb(journal: Journal, facts: JSONObject, of: str) -> None:
+    """Makes sure that a journal belongs to this climb and no other; a new one is marked.
+
+    Args:
+        journal: The journal.
+        facts: All that a climb depends on, by name; plain JSON data.
+        of: Name of the folder.
+
+    Raises:
+        SettingError: The journal belongs to a climb with other settings, data, task or model.
+    """
+    kept = journal.get("climb")
+    if kept is None:
+        journal.put("climb", facts)
+        return
+    other = sorted(name for name in {*kept, *facts} if kept.get(name) != facts.get(name))
+    if other:
+        name = other[0]
+        do = "continue with the same settings, data and model, or choose another folder"
+        also = f" (and {', '.join(other[1:])})" if other[1:] else ""
+        raise SettingError(explain(f"{name}{also}", of=of, must=f"{kept.get(name)!r:.60}", got=facts.get(name), do=do))
+
+
+def digest(text: str) -> str:
+    """Returns a short hash of a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,272 @@
+"""From what happened to the record: attempts, costs, the test, and the answer in one sentence."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+import numpy as np
+
+from promptkit.adapters import PlanPredictor, Predictor
+from promptkit.errors import PromptkitError
+from promptkit.evaluation import Report
+from promptkit.ladder.ascent import Entry
+from promptkit.ladder.facts import Bounds, CostFacts, Item, Outcome, PairedTest, PromptSample
+from promptkit.ladder.judging import Contender
+from promptkit.ladder.looks import Duel
+from promptkit.ladder.pool import Pool
+from promptkit.ladder.record import Attempt, Decision, TestFacts, TestRead
+from promptkit.statistics import Interval, mean_interval
+from promptkit.types import Example
+
+__all__ = ["answer", "as_attempt", "item", "machine", "score_test", "versions"]
+
+PROMPTS = 2
+"""Prompts that are kept as they were sent, for each attempt."""
+LIBRARIES = ("numpy", "torch", "transformers", "peft", "tokenizers", "pydantic")
+
+
+def as_attempt(entry: Entry, confidence: float, pool: Pool) -> Attempt:
+    """Writes down one try of a rung.
+
+    Args:
+        entry: What happened.
+        confidence: Confidence of intervals.
+        pool: The judged items.
+
+    Returns:
+        The part of the record.
+    """
+    contender = entry.contender
+    plain = Attempt(
+        rung=entry.name,
+        place=entry.place,
+        number=entry.number,
+        kind=str(entry.settings.get("kind", entry.rung.plan.get("kind", ""))),
+        settings=entry.settings or entry.rung.plan,
+        verdict=entry.verdict,
+        reason=entry.reason,
+        handed=entry.handed,
+    )
+    if contender is None or not contender.outcomes:
+        return plain if contender is None else plain.model_copy(update={"fit": contender.fit})
+    outcomes = contender.outcomes
+    facts: dict[str, object] = {
+        "detail": _detail(contender.predictor),
+        "score": _bounds(mean_interval(contender.scores, confidence=confidence), confidence, "score or bootstrap"),
+        "cost": _cost(outcomes, contender.peak),
+        "fit": contender.fit,
+        "answered": sum(one.answer is not None for one in outcomes),
+        "unanswered": sum(one.answer is None and one.error is None for one in outcomes),
+        "failed": sum(one.error is not None for one in outcomes),
+        "prompts": _prompts(contender, pool),
+        "outcomes": tuple(outcomes),
+    }
+    if entry.bounds is not None:
+        facts |= {"lower_bound": entry.bounds.low, "upper_bound": entry.bounds.high}
+    if entry.duel is not None and entry.duel.looks:
+        facts["test"] = _test(entry.duel, entry.against)
+    return plain.model_copy(update=facts)
+
+
+def _detail(predictor: Predictor) -> str:
+    if not isinstance(predictor, PlanPredictor):
+        return type(predictor).__name__
+    plan, parts = predictor.plan, []
+    if predictor.soft_prompt is not None:
+        parts.append(f"{predictor.soft_prompt.tokens} vectors")
+    if predictor.lora is not None:
+        parts.append(f"rank {predictor.lora.config.get('r', '?')}")
+    parts += [f"{plan.shots} shot{'s' if plan.shots > 1 else ''}"] if plan.shots else []
+    parts += ["reasoned"] if plan.ask == "reasoned" else []
+    parts += [f"up to {plan.samples} samples"] if plan.samples > 1 else []
+    return ", ".join(parts)
+
+
+def _bounds(found: Interval, confidence: float, method: str) -> Bounds:
+    return Bounds(mean=found.mean, low=found.low, high=found.high, n=found.n, confidence=confidence, method=method)
+
+
+def _cost(outcomes: Sequence[Outcome], peak: int) -> CostFacts:
+    n = len(outcomes)
+    seconds = sorted(one.seconds for one in outcomes)
+    prompt = sum(one.prompt_tokens for one in outcomes)
+    generated = sum(one.generated_tokens for one in outcomes)
+    return CostFacts(
+        items=n,
+        calls=sum(one.calls for one in outcomes),
+        prompt_tokens=prompt,
+        cached_tokens=sum(one.cached_tokens for one in outcomes),
+        generated_tokens=generated,
+        prompt_tokens_per_item=prompt / n,
+        generated_tokens_per_item=generated / n,
+        seconds=sum(seconds),
+        seconds_median=statistics.median(seconds),
+        seconds_p95=seconds[min(n - 1, int(0.95 * n))],
+        peak_memory_bytes=peak,
+    )
+
+
+def _test(duel: Duel, against: str) -> PairedTest:
+    values = np.asarray(duel.differences)
+    spread = float(values.std(ddof=1)) if values.size > 1 else 0.0
+    low, high = duel.interval
+    return PairedTest(
+        against=against,
+        items=duel.items,
+        planned=duel.planned,
+        margin=duel.margin,
+        difference=duel.difference,
+        low=low,
+        high=high,
+        p_value=duel.p_value,
+        alpha=duel.alpha,
+        effect=duel.difference / spread if spread else None,
+        better=int((values > 0).sum()),
+        worse=int((values < 0).sum()),
+        equal=int((values == 0).sum()),
+        looks=tuple(duel.looks),
+        method=duel.method,
+    )
+
+
+def _prompts(contender: Contender, pool: Pool) -> tuple[PromptSample, ...]:
+    """Renders some prompts again, which gives what was sent: rendering has no chance in it."""
+    predictor = contender.predictor
+    if not isinstance(predictor, PlanPredictor):
+        return ()
+    weights = [f"{found.kind} of {found.tokens} tokens" for found in [predictor.soft_prompt] if found is not None]
+    weights += [found.kind for found in [predictor.lora] if found is not None]
+    found = []
+    for key, example in list(zip(pool.keys, pool.examples, strict=True))[:PROMPTS]:
+        try:
+            prompt = predictor.ask(example.query).prompt
+        except PromptkitError:
+            continue  # its outcome says why
+        messages = tuple({"role": one.role, "content": one.content} for one in prompt.messages)
+        found.append(PromptSample(item=key, text=prompt.text, messages=messages, weights=" and ".join(weights)))
+    return tuple(found)
+
+
+def item(example: Example, split: str) -> Item:
+    """Writes down an item."""
+    return Item(id=example.id, split=split, fields=dict(example.query.fields), targets=example.targets)
+
+
+def score_test(
+    report: Report,
+    examples: Sequence[Example],
+    metric: str,
+    dev: Sequence[float],
+    reads: tuple[TestRead, ...],
+    cut_off: int,
+) -> TestFacts:
+    """Writes down how the winner did on the test split, and by how much dev was optimistic.
+
+    The interval of the optimism is that of a difference of two independent means, put together from the intervals of
+    both (Newcombe 1998, Statistics in Medicine 17:873, method 10).
+
+    Args:
+        report: The evaluation on the test split.
+        examples: The test split.
+        metric: The metric that decided.
+        dev: The winner's scores on the judged items.
+        reads: Every reading of the test split.
+        cut_off: Readings that a crash cut off.
+
+    Returns:
+        The part of the record.
+    """
+    outcomes = tuple(_test_outcome(place, row, metric) for place, row in enumerate(report.rows))
+    confidence, usage = report.confidence, report.cost.usage
+    on_dev, on_test = (mean_interval(list(scores), confidence=confidence) for scores in (dev, report.scores[metric]))
+    optimism = on_dev.mean - on_test.mean
+    return TestFacts(
+        reads=reads,
+        cut_off=cut_off,
+        score=_bounds(on_test, confidence, "score or bootstrap"),
+        metrics={name: _bounds(found, confidence, "bootstrap") for name, found in report.metrics.items()},
+        dev_mean=on_dev.mean,
+        optimism=optimism,
+        optimism_low=optimism - math.hypot(on_dev.mean - on_dev.low, on_test.high - on_test.mean),
+        optimism_high=optimism + math.hypot(on_dev.high - on_dev.mean, on_test.mean - on_test.low),
+        cost=_cost(outcomes, 0).model_copy(update={"calls": usage.calls, "cached_tokens": usage.cached_tokens}),
+        answered=report.answered,
+        unanswered=report.unanswered,
+        failed=report.failed,
+        items={f"test/{place}": item(example, "test") for place, example in enumerate(examples)},
+        outcomes=outcomes,
+    )
+
+
+def _test_outcome(place: int, row: Mapping[str, object], metric: str) -> Outcome:
+    names = ("answer", "text", "error", "agreement", "prompt_tokens", "generated_tokens", "seconds")
+    values = {name: row[name] for name in names}
+    return Outcome.model_validate(
+        {"item": f"test/{place}", "score": row[metric], "samples": row["samples_used"], **values}
+    )
+
+
+def answer(
+    decision: Decision,
+    attempts: Sequence[Attempt],
+    test: TestFacts | None,
+    target: float | None,
+    margin: float,
+    metric: str,
+) -> str:
+    """Says the outcome in one sentence.
+
+    Args:
+        decision: What was decided.
+        attempts: Every attempt.
+        test: The winner on test.
+        target: The target, or ``None``.
+        margin: The margin.
+        metric: The metric that decided.
+
+    Returns:
+        A sentence.
+    """
+    if decision.winner is None:
+        return f"No answer: {decision.reason}."
+    won = next(one for one in reversed(attempts) if one.rung == decision.winner)
+    name = won.rung if not won.detail or won.detail in won.rung else f"{won.rung} ({won.detail})"
+    if test is not None and test.score is not None:
+        found, where = test.score, "test"
+    else:
+        assert won.score is not None
+        found, where = won.score, "dev"
+    score = f"{metric} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] on {found.n} {where} items"
+    tried = sum(one.test is not None for one in attempts)
+    missed = "" if target is None else f"; the target of {target:g} was not shown to be reached"
+    if decision.stopped == "target":
+        return f"{name} is enough: {score}; the target of {target:g} is reached."
+    if decision.stopped == "ceiling":
+        return f"{name} is enough: {score}; nothing dearer could be shown to gain more than {margin:g}{missed}."
+    if decision.stopped == "budget":
+        return f"{name} is the best within the budget: {score}{missed}."
+    if len(attempts) == 1:
+        return f"{name} is the only rung: {score}{missed}."
+    if won.verdict == "first":
+        return f"No gain: {name} stays, since none of {tried} dearer rungs gains more than {margin:g}: {score}{missed}."
+    return f"{name} pays, and nothing dearer gains more than {margin:g} over it: {score}{missed}."
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the libraries that decide what is computed."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> str:
+    """Returns system and processor, without the name of the host."""
+    return " ".join(part for part in (platform.system(), platform.machine(), platform.processor()) if part)

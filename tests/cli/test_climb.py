@@ -1,0 +1,86 @@
+"""``promptkit climb``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import promptkit as pk
+
+LADDER = ("--rungs", "zero-shot,few-shot", "--folds", "0")
+
+
+def test_it_prints_the_answer_and_the_table(run, domain, model) -> None:  # type: ignore[no-untyped-def]
+    found = run("climb", domain, *LADDER)
+    assert found.code == 0, found.err
+    assert found.out.splitlines()[0].startswith(("zero-shot", "No gain: zero-shot"))
+    assert "verdict" in found.out and "test labels scored 1 time" in found.out
+
+
+def test_a_missed_target_has_its_own_exit_code(run, domain, model) -> None:  # type: ignore[no-untyped-def]
+    found = run("climb", domain, *LADDER, "--target", "exact_match=0.99")
+    assert found.code == 3
+    assert "was not shown to be reached" in found.out
+
+
+def test_json_is_the_record(run, domain, model, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    found = run("climb", domain, *LADDER, "--json")
+    record = pk.Record.model_validate(json.loads(found.out))
+    assert record.settings.rungs == ("zero-shot", "few-shot") and record.model.name == "reference"
+
+
+def test_a_run_is_kept_and_continued_on_demand(run, domain, model, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = str(tmp_path / "run")
+    first = run("climb", domain, *LADDER, "--folder", folder, "--json")
+    assert first.code == 0 and pk.load_record(folder).status == "finished"
+    refused = run("climb", domain, *LADDER, "--folder", folder)
+    assert refused.code == 1 and "pass resume=True (--resume) to go on with it" in refused.err
+    again = run("climb", domain, *LADDER, "--folder", folder, "--resume", "--json")
+    assert json.loads(again.out) == json.loads(first.out)
+    assert not model[-1].requests
+
+
+def test_a_report_is_written_on_demand(run, domain, model, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "report.html"
+    found = run("climb", domain, *LADDER, "--test-items", "3", "--report", str(path), "--json")
+    assert found.code == 0, found.err
+    assert "zero-shot" in path.read_text(encoding="utf-8")
+    assert json.loads(found.out)["data"]["test"]["items"] == 3
+
+
+def test_a_file_gives_the_settings(run, domain, model, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "climb.yaml"
+    path.write_text(f"task: {domain}\nrungs: [zero-shot]\nfolds: 0\nseed: 5\n")
+    found = run("climb", "--config", str(path), "--margin", "0.1", "--json")
+    record = pk.Record.model_validate(json.loads(found.out))
+    assert (record.settings.seed, record.settings.margin, record.settings.rungs) == (5, 0.1, ("zero-shot",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["climb"], 2, "must be given, or --config with a file that has one"),
+        (["climb", "apples", "--target", "good"], 2, "must be METRIC=X"),
+        (["climb", "apples", "--resume"], 2, "needs --folder"),
+        (["climb", "apples", "--folds", "many"], 2, "must be a whole number or auto"),
+        (["climb", "nowhere"], 1, "nowhere"),
+        (["climb", "apples", "--minutes", "0"], 1, "Budget: minutes must be a number above 0"),
+        (["climb", "apples", "--rungs", "nine"], 1, "climb: a rung must be one of"),
+        (["climb", "--config", "none.yaml"], 1, "none.yaml cannot be read"),
+    ],
+)
+def test_wrong_options_end_with_a_line_and_a_code(  # type: ignore[no-untyped-def]
+    run, model, arguments: list[str], code: int, message: str
+) -> None:
+    found = run(*arguments)
+    assert found.code == code, found.err
+    assert message in found.err
+    assert not any(one.requests for one in model)
+
+
+def test_if_nothing_can_be_judged_it_is_an_error(run, domain, model) -> None:  # type: ignore[no-untyped-def]
+    found = run("climb", domain, "--rungs", "voting", "--folds", "0")
+    assert found.code == 1
+    assert "left out; task 'capitals' has no template" in found.out and found.out.startswith("No answer: ")

@@ -1,0 +1,88 @@
+"""Rungs that learn weights climb like the others: through the journal, from dev alone, and never fitted twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import promptkit as pk
+from promptkit.adapters import tuning
+from promptkit.ladder.rungs import make_rungs
+
+
+def short(data: pk.Data, train: int, dev: int, test: int) -> pk.Data:
+    return pk.Data(data.train[:train], data.dev[:dev], data.test[:test], name=data.name)
+
+
+class Cut(BaseException):
+    """What a kill looks like from inside."""
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what was trained."""
+    done: list[str] = []
+    fit = tuning.fit_weights
+
+    def noted(what: Any, *args: Any, **rest: Any) -> Any:
+        done.append(what.name)
+        return fit(what, *args, **rest)
+
+    for module in ("soft_prompt", "lora"):
+        monkeypatch.setattr(f"promptkit.adapters.{module}.fit_weights", noted)
+    return done
+
+
+def test_soft_prompt_and_lora_are_trained_once_through_a_crash(tmp_path: Path, trainings: list[str]) -> None:
+    task, backend = pk.load_task("tone"), pk.LocalBackend("reference")
+    data = short(pk.load_examples("tone"), 24, 6, 4)
+    rungs = [
+        pk.FewShot(task, shots=0),
+        ("soft", pk.SoftPrompt(task, tokens=2, epochs=1, init="vocabulary")),
+        ("lora", pk.LoRA(task, rank=2, epochs=1, targets=["q_proj"])),
+    ]
+    # So few items can show nothing to a careful test; a careless one keeps the climb going.
+    options: dict[str, Any] = {
+        "rungs": rungs, "folder": tmp_path / "run", "folds": 2, "confidence": 0.5, "budget": pk.Budget(minutes=9),
+    }  # fmt: skip
+
+    def cut(what: str, *rest: Any) -> None:
+        if what == "lora: judging":
+            raise Cut
+
+    try:
+        pk.climb(task, data, backend, **options, progress=cut)
+    except Cut:
+        pass
+    first = list(trainings)
+    result = pk.climb(task, data, backend, **options)
+    assert trainings == first == ["SoftPrompt", "LoRA"]
+    record = result.record
+    assert record.resumed == 1
+    for name, weights in (("soft", "soft_prompt of 2 tokens"), ("lora", "lora")):
+        attempt = record[name]
+        assert attempt.fit is not None and attempt.fit.training is not None, attempt.reason
+        assert attempt.fit.trainable_parameters > 0 and attempt.fit.training_tokens > 0 and attempt.fit.seconds > 0
+        assert attempt.prompts[0].weights == weights
+        # With folds, prompts are judged on train too; what learns weights is judged on dev alone.
+        assert attempt.cost is not None and attempt.cost.items <= 6
+        assert (tmp_path / "run" / attempt.fit.artifact / "manifest.json").exists()
+    assert record.data.judged == 30
+
+
+@pytest.mark.slow
+def test_the_default_ladder_can_be_fitted_by_its_own_hand_downs(trainings: list[str]) -> None:
+    task, backend = pk.load_task("tone"), pk.LocalBackend("reference")
+    data = short(pk.load_examples("tone"), 24, 12, 0)
+    few, soft = (rung.ready for rung in make_rungs(["few-shot", "soft prompt"], task, data.train))
+    from promptkit.ladder.rungs import Handed
+
+    prompt = few(Handed()).adapter.fit(data.train, backend, dev=data.dev[:4])
+    assert isinstance(prompt, pk.PlanPredictor)
+    ready = soft(Handed("few-shot", prompt, prompt, minutes=0.05))
+    fitted = ready.adapter.fit(data.train, backend, dev=data.dev, **ready.options)
+    assert trainings == ["SoftPrompt"]
+    assert isinstance(fitted, pk.PlanPredictor) and fitted.soft_prompt is not None
+    assert fitted.notes["start"]["prompt"] == "teacher"
