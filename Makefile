@@ -8,13 +8,16 @@ MINUTES ?= 110
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench model clean
+.PHONY: help demo demo-weights test test-slow lint format bench model clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/.installed  ## evaluate every shipped domain on the reference model and print the table
 	$(RUN)/promptkit demo --items $(ITEMS)
+
+demo-weights: $(VENV)/.installed  ## compare prompts, soft prompts and LoRA over several seeds (half an hour)
+	$(RUN)/python examples/weights_table.py
 
 test: $(VENV)/.installed-dev  ## run the tests
 	$(RUN)/python -m pytest

@@ -19,19 +19,36 @@ if TYPE_CHECKING:
     from promptkit.adapters import Adapter as Adapter
     from promptkit.adapters import ChainOfThought as ChainOfThought
     from promptkit.adapters import FewShot as FewShot
+    from promptkit.adapters import LoRA as LoRA
     from promptkit.adapters import Plan as Plan
     from promptkit.adapters import PlanPredictor as PlanPredictor
     from promptkit.adapters import Predictor as Predictor
+    from promptkit.adapters import SoftPrompt as SoftPrompt
     from promptkit.adapters import load as load
+    from promptkit.artifact.weights import read_peft_folder as read_peft_folder
+    from promptkit.assistant import Assistant as Assistant
+    from promptkit.assistant import AssistantReply as AssistantReply
+    from promptkit.assistant import Chat as Chat
+    from promptkit.assistant import ReplyStream as ReplyStream
+    from promptkit.assistant import Routed as Routed
+    from promptkit.assistant import Router as Router
     from promptkit.backends import Backend as Backend
+    from promptkit.backends import CachedBackend as CachedBackend
     from promptkit.backends import LocalBackend as LocalBackend
+    from promptkit.backends import RemoteBackend as RemoteBackend
     from promptkit.backends import ScriptedBackend as ScriptedBackend
+    from promptkit.comparison import BreakEven as BreakEven
+    from promptkit.comparison import Comparison as Comparison
+    from promptkit.comparison import Price as Price
+    from promptkit.comparison import break_even as break_even
+    from promptkit.comparison import compare as compare
     from promptkit.data import Data as Data
     from promptkit.data import DataWarning as DataWarning
     from promptkit.data import Leakage as Leakage
     from promptkit.data import Split as Split
     from promptkit.data import load_examples as load_examples
     from promptkit.data import measure_leakage as measure_leakage
+    from promptkit.errors import AnswerTypeError as AnswerTypeError
     from promptkit.errors import ArtifactError as ArtifactError
     from promptkit.errors import BackendError as BackendError
     from promptkit.errors import ContextLengthError as ContextLengthError
@@ -43,12 +60,22 @@ if TYPE_CHECKING:
     from promptkit.errors import SettingError as SettingError
     from promptkit.errors import TaskError as TaskError
     from promptkit.errors import TemplateError as TemplateError
+    from promptkit.errors import TrainingError as TrainingError
+    from promptkit.errors import TrainingStopped as TrainingStopped
     from promptkit.errors import UnsupportedError as UnsupportedError
     from promptkit.evaluation import Cost as Cost
     from promptkit.evaluation import Report as Report
     from promptkit.evaluation import evaluate as evaluate
+    from promptkit.export import check_vllm as check_vllm
+    from promptkit.ladder import Budget as Budget
+    from promptkit.ladder import ClimbResult as ClimbResult
+    from promptkit.ladder import Record as Record
+    from promptkit.ladder import climb as climb
+    from promptkit.ladder import load_record as load_record
     from promptkit.metrics import get_metric as get_metric
     from promptkit.metrics import rouge as rouge
+    from promptkit.planning import ModelPlan as ModelPlan
+    from promptkit.planning import plan as plan
     from promptkit.prompts import lint as lint
     from promptkit.prompts import render as render
     from promptkit.readout import BetaStop as BetaStop
@@ -58,8 +85,11 @@ if TYPE_CHECKING:
     from promptkit.readout import WindowStop as WindowStop
     from promptkit.readout import vote as vote
     from promptkit.readout import vote_rows as vote_rows
+    from promptkit.report import write_report as write_report
     from promptkit.scaffold import new_task as new_task
     from promptkit.selection import select as select
+    from promptkit.statistics import Sequential as Sequential
+    from promptkit.statistics import minimum_detectable as minimum_detectable
     from promptkit.task import Task as Task
     from promptkit.task import list_tasks as list_tasks
     from promptkit.task import load_task as load_task
@@ -78,17 +108,25 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
-    "adapters": "Adapter ChainOfThought FewShot Plan PlanPredictor Predictor load",
-    "backends": "Backend LocalBackend ScriptedBackend",
+    "adapters": "Adapter ChainOfThought FewShot LoRA Plan PlanPredictor Predictor SoftPrompt load",
+    "artifact.weights": "read_peft_folder",
+    "assistant": "Assistant AssistantReply Chat ReplyStream Routed Router",
+    "backends": "Backend CachedBackend LocalBackend RemoteBackend ScriptedBackend",
+    "comparison": "BreakEven Comparison Price break_even compare",
     "data": "Data DataWarning Leakage Split load_examples measure_leakage",
-    "errors": "ArtifactError BackendError ContextLengthError DataError LeakageError MetricError MissingExtraError "
-    "PromptkitError SettingError TaskError TemplateError UnsupportedError",
+    "errors": "AnswerTypeError ArtifactError BackendError ContextLengthError DataError LeakageError MetricError "
+    "MissingExtraError PromptkitError SettingError TaskError TemplateError TrainingError TrainingStopped UnsupportedError",
     "evaluation": "Cost Report evaluate",
+    "export": "check_vllm",
+    "ladder": "Budget ClimbResult Record climb load_record",
     "metrics": "get_metric rouge",
+    "planning": "ModelPlan plan",
     "prompts": "lint render",
     "readout": "BetaStop Reader Vote VoteSummary WindowStop vote vote_rows",
+    "report": "write_report",
     "scaffold": "new_task",
     "selection": "select",
+    "statistics": "Sequential minimum_detectable",
     "task": "Task list_tasks load_task",
     "types": "Completion Example Message Prediction Prompt Query Reply Request Sampling ScoreRequest Usage",
 }

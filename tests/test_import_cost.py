@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "datasets", "rouge_score", "numpy", "scipy", "pandas", "pydantic", "jinja2", "nltk"}
+HEAVY = set("torch transformers datasets rouge_score numpy scipy pandas pydantic jinja2 nltk httpx2".split())
 
 HELP = """
 import sys

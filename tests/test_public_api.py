@@ -15,25 +15,47 @@ import promptkit as pk
 
 PUBLIC = """
     Adapter ArtifactError Backend BackendError BetaStop ChainOfThought Completion ContextLengthError Cost Data DataError DataWarning
-    Example FewShot Leakage LeakageError LocalBackend Message MetricError MissingExtraError Plan PlanPredictor
+    Example FewShot Leakage LeakageError LoRA LocalBackend Message MetricError MissingExtraError Plan PlanPredictor
     Prediction Predictor Prompt PromptkitError Query Reader Reply Report Request Sampling ScoreRequest ScriptedBackend
-    SettingError Split Task TaskError TemplateError UnsupportedError Usage Vote VoteSummary WindowStop
+    SettingError SoftPrompt Split Task TaskError TemplateError TrainingError TrainingStopped UnsupportedError Usage Vote VoteSummary WindowStop
+    ModelPlan check_vllm plan read_peft_folder
+    AnswerTypeError Assistant AssistantReply Chat ReplyStream Routed Router
+    Budget ClimbResult Record climb load_record
+    BreakEven Comparison Price Sequential break_even compare minimum_detectable
+    CachedBackend RemoteBackend
     evaluate get_metric lint list_tasks load load_examples load_task measure_leakage new_task render rouge select vote vote_rows
+    write_report
 """.split()
 
 # The parameters on which callers may rely, in order; those before the bar have no default, those after it have one.
 SIGNATURES = {
+    "Assistant": "predictor | glossary tone min_agreement name handover data",
+    "CachedBackend": "backend path | max_bytes",
     "ChainOfThought": "task | shots samples temperature vote stop tie near min_agreement show_reasoning select",
     "FewShot": "task | shots select ask",
+    "LoRA": "task | rank alpha dropout targets variant soft_prompt shots reasoned epochs learning_rate batch_size patience max_minutes",
     "LocalBackend": "| name_or_folder dtype device batch_size chat",
+    "RemoteBackend": "base_url model | api_key_env chat seeds logprobs context_window tokenizer connect_timeout read_timeout total_timeout max_concurrency retries",
+    "Router": "assistants | refusal",
     "ScriptedBackend": "| answers chat context_window",
+    "SoftPrompt": "task | tokens kind init init_text shots reasoned epochs learning_rate batch_size patience max_minutes",
+    "check_vllm": "folder | max_lora_rank",
+    "Price": "| per_million_prompt_tokens per_million_generated_tokens per_hour",
+    "Sequential": "| alpha margin",
+    "break_even": "first second | examples price training_seconds training_tokens",
+    "climb": "task data backend | target budget seed rungs margin confidence folder resume unlabelled on_leakage folds",
+    "load_record": "path |",
+    "compare": "arms | examples metric baseline pairs margin confidence failures seed",
     "evaluate": "predictor examples | metrics seed confidence",
     "get_metric": "name |",
     "list_tasks": "|",
     "load": "folder backend |",
     "load_examples": "source | task fields target rationale id columns split seed skip_bad rejects on_leakage",
     "load_task": "source |",
+    "minimum_detectable": "items | discordance sd confidence power arms",
     "new_task": "name | folder",
+    "plan": "model adapter | dtype batch_tokens",
+    "read_peft_folder": "folder backend_fingerprint |",
     "render": "task query | demos ask form instruction",
     "rouge": "prediction reference | variant",
     "select": "method examples k | query seed labels",
@@ -83,6 +105,9 @@ def test_parameters_stay(name: str) -> None:
 
 def test_a_predictor_keeps_its_face() -> None:
     assert list(inspect.signature(pk.FewShot.fit).parameters) == ["self", "examples", "backend", "dev", "seed"]
+    for tuned in (pk.SoftPrompt, pk.LoRA):
+        names = ["self", "examples", "backend", "dev", "seed", "teacher", "unlabelled", "checkpoint", "progress"]
+        assert list(inspect.signature(tuned.fit).parameters) == names
     assert list(inspect.signature(pk.PlanPredictor.predict).parameters)[:3] == ["self", "queries", "seed"]
     assert list(inspect.signature(pk.PlanPredictor.save).parameters) == ["self", "folder"]
 

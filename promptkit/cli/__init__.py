@@ -5,8 +5,13 @@ options.py  options that several commands share
 show.py     tables, JSON and progress bars
 inputs.py   questions and stored samples from a file or standard input
 domains.py  ``tasks`` and ``new``
+fit.py      ``fit``
 run.py      ``predict`` and ``eval``
+climb.py    ``climb``
 vote.py     ``vote``
+plan.py     ``plan``
+export.py   ``export``
+chat.py     ``chat``
 demo.py     ``demo``
 """
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import promptkit
-from promptkit.cli import demo, domains, run, vote
+from promptkit.cli import chat, climb, compare, demo, domains, export, fit, plan, report, run, vote
 from promptkit.cli.options import wants_traceback
 from promptkit.cli.show import printable
 from promptkit.errors import PromptkitError
@@ -72,7 +72,14 @@ def _options(
 
 app.command("tasks")(domains.tasks)
 app.command("new")(domains.new)
+app.command("fit")(fit.fit)
 app.command("predict")(run.predict)
 app.command("eval")(run.evaluate)
 app.command("vote")(vote.vote)
+app.command("climb")(climb.climb)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
+app.command("chat")(chat.chat)
+app.command("plan")(plan.plan)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)

@@ -10,7 +10,9 @@ __all__ = [
     "Adapter",
     "AllowLeakage",
     "AnswerBy",
+    "ApiKeyEnv",
     "AskOption",
+    "BaseUrl",
     "DataSource",
     "Json",
     "Model",
@@ -40,7 +42,16 @@ def wants_traceback(ctx: Any) -> bool:
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder.")]
 Model = Annotated[
-    str, typer.Option("--model", metavar="NAME", help="'reference', a folder, or a name on the Hugging Face Hub.")
+    str,
+    typer.Option(
+        "--model", metavar="NAME", help="'reference', a folder, a name on the Hugging Face Hub, or one at --base-url."
+    ),
+]
+BaseUrl = Annotated[
+    str, typer.Option("--base-url", metavar="URL", help="An OpenAI-compatible server, as http://localhost:8000/v1.")
+]
+ApiKeyEnv = Annotated[
+    str, typer.Option("--api-key-env", metavar="NAME", help="The environment variable with the server's API key.")
 ]
 Select = Annotated[
     Literal["first", "random", "balanced", "nearest", "diverse", "searched"],

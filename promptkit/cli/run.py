@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.inputs import read_queries
+from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     Adapter,
     AllowLeakage,
     AnswerBy,
+    ApiKeyEnv,
     AskOption,
+    BaseUrl,
     DataSource,
     Json,
     Model,
@@ -48,6 +51,8 @@ def predict(
     data: DataSource = "",
     adapter: Adapter = "",
     model: Model = "reference",
+    base_url: BaseUrl = "",
+    api_key_env: ApiKeyEnv = "",
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -62,12 +67,12 @@ def predict(
 
     known = pk.load_task(task)
     queries = read_queries(source, known)
-    predictor = _load(known, adapter, model) if adapter else None
+    predictor = _load(known, adapter, open_model(model, base_url, api_key_env)) if adapter else None
     if predictor is None:
         fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
         # Nothing is scored here, so leakage between splits is worth a warning only.
         examples = pk.load_examples(data or task, task=known, on_leakage="warn") if shots else None
-        predictor = _fit(fitted, examples, pk.LocalBackend(model), seed)
+        predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
     if json:
@@ -101,6 +106,8 @@ def evaluate(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
     adapter: Adapter = "",
     model: Model = "reference",
+    base_url: BaseUrl = "",
+    api_key_env: ApiKeyEnv = "",
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -115,13 +122,13 @@ def evaluate(
     examples = pk.load_examples(data or task, task=known, on_leakage="warn" if allow_leakage else "auto")
     chosen = examples.splits[split][:limit]
     if adapter:
-        named = {f"saved in {adapter}": _load(known, adapter, model)}
+        named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env))}
     else:
         adapters = {
             describe(n, ask, samples, stop): choose_adapter(known, n, select, ask, samples, vote, stop, answer_by)
             for n in numbers
         }
-        backend = pk.LocalBackend(model)
+        backend = open_model(model, base_url, api_key_env)
         named = {name: _fit(one, examples, backend, seed) for name, one in adapters.items()}
     reports = {}
     for name, predictor in named.items():
@@ -171,10 +178,10 @@ def _fit(adapter: pk.FewShot | pk.ChainOfThought, data: pk.Data | None, backend:
     return adapter.fit(data.train if data else (), backend, dev=data.dev if data else None, seed=seed)
 
 
-def _load(task: pk.Task, folder: str, model: str) -> pk.Predictor:
+def _load(task: pk.Task, folder: str, backend: pk.Backend) -> pk.Predictor:
     import promptkit as pk
 
-    predictor = pk.load(folder, pk.LocalBackend(model))
+    predictor = pk.load(folder, backend)
     if predictor.task.name != task.name:
         raise pk.SettingError(f"{folder}: was fitted for task {predictor.task.name!r}, not for {task.name!r}")
     return predictor
