@@ -85,7 +85,7 @@ def log_odds(own: Array, other: Array) -> Array:
 
     Example:
         >>> log_odds(np.array([50.0, 50.0, 0.0, 0.0]), np.array([50.0, 10.0, 40.0, 0.0])).round(1).tolist()
-        [0.0, 3.7, -4.4, -inf]
+        [0.0, 5.1, -5.2, -inf]
     """
     n, m = own.sum(), other.sum()
     both = own + other
