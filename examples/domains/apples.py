@@ -9,7 +9,7 @@ from textgen.problems import Problem, draw_problem, reason
 
 KINDS = ("count",)
 ROUTES = ("equations", "story", "spoken")
-STEPS = (1, 2, 3, 4, 4)
+STEPS = (1, 2, 3, 3, 4, 4, 4)
 HIGH = 150
 
 

@@ -52,16 +52,12 @@ class Problem:
         return sum(t.value if t.sign == "+" else -t.value for t in self.terms)
 
     def shuffled(self, rng: random.Random) -> tuple[Step, ...]:
-        """All steps with the terms in a random order in which nothing falls under zero: other sums, same answer.
-
-        It is another order than the text's where there is one; few tries are enough to find it.
-        """
-        for _ in range(20):
+        """All steps, the terms in a random order in which nothing falls under zero: other numbers, same answer."""
+        while True:
             terms = rng.sample(self.terms, len(self.terms))
-            steps = self.first + _add_up(terms)
-            if terms[0].sign == "+" and steps != self.steps and all(step.result >= 0 for step in steps):
-                return steps
-        return self.steps
+            steps = _add_up(terms) if terms[0].sign == "+" else ()
+            if (steps or len(terms) == 1) and all(step.result >= 0 for step in steps):
+                return self.first + steps
 
 
 def _add_up(terms: Sequence[Term]) -> tuple[Step, ...]:
