@@ -117,8 +117,9 @@ def wrapped(folder: Path, start: np.ndarray[Any, Any] | None) -> Any:
     return soft
 
 
-def trainer_of(model: Any, items: Sequence[Item], width: int | None, rate: float, folder: Path) -> Any:
-    """A Trainer that takes the items in their order."""
+def trainer_of(model: Any, items: Sequence[Item], width: int | None, spread: float | None, folder: Path) -> Any:
+    """A Trainer that takes the items in their order; ``spread`` is that of the embeddings for a soft prompt."""
+    rate = SPEC.learning_rate if spread is None else SPEC.soft_learning_rate * spread
     rows = [
         {"input_ids": [*item.prompt, *item.answer], "labels": [-100] * len(item.prompt) + [*item.answer]}
         for item in items
@@ -129,7 +130,8 @@ def trainer_of(model: Any, items: Sequence[Item], width: int | None, rate: float
         num_train_epochs=1,
         learning_rate=rate,
         lr_scheduler_type="constant",
-        weight_decay=SPEC.weight_decay if rate == SPEC.learning_rate else 0.0,
+        weight_decay=SPEC.weight_decay if spread is None else 0.0,
+        adam_epsilon=1e-8 if spread is None else 1e-12 / spread,  # gradients of vectors are so small that it counts
         max_grad_norm=SPEC.clip,
         logging_steps=1,
         save_strategy="no",
@@ -169,11 +171,8 @@ class Comparison:
         self._items = [items[number] for step in order(items, BATCH, SEED, 0) for number in step]
         self.tokens = sum(item.length for item in items)
         words = self._backend.model.get_input_embeddings().weight.detach()
-        self._start = None
-        self._rate = SPEC.learning_rate
-        if name == "soft prompt":
-            self._start = words[:TOKENS].numpy().copy()
-            self._rate = SPEC.soft_learning_rate * float(words.std())
+        self._start = words[:TOKENS].numpy().copy() if name == "soft prompt" else None
+        self._spread = None if self._start is None else float(words.std())
 
     def ours(self) -> tuple[float, list[float]]:
         """Trains with promptkit; returns CPU seconds and the loss of every step."""
@@ -185,7 +184,7 @@ class Comparison:
     def theirs(self, width: int | None) -> tuple[float, list[float]]:
         """Trains with Trainer; building it and the model is not counted."""
         model = wrapped(self._folder, self._start)
-        trainer = trainer_of(model, self._items, width, self._rate, self._folder)
+        trainer = trainer_of(model, self._items, width, self._spread, self._folder)
         seconds, _ = timed(trainer.train)
         return seconds, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
@@ -223,6 +222,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="turns of each side; the median counts")
     parser.add_argument("--repeats-512", type=int, default=3, help="the same for batches padded to 512")
+    parser.add_argument("--kinds", nargs="+", default=["LoRA", "soft prompt"], help="what is trained")
     parser.add_argument("--pairs", type=int, default=48, help="pairs of a run; 8 make a step")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -232,7 +232,7 @@ def main() -> int:
     good = True
     with tempfile.TemporaryDirectory() as name:
         build(Path(name))
-        for kind in ("LoRA", "soft prompt"):
+        for kind in options.kinds:
             Comparison(kind, Path(name), make_pairs(BATCH)).ours()  # imports and first allocations
             comparison = Comparison(kind, Path(name), make_pairs(options.pairs))
             good = comparison.run("dynamic", options.repeats) and good

@@ -24,7 +24,7 @@ from promptkit.types import Example, Queries
 
 __all__ = ["SoftPrompt"]
 
-RATES: dict[SoftKind, float] = {"prompt": 0.03, "prefix": 0.03, "ptuning": 0.003}
+RATES: dict[SoftKind, float] = {"prompt": 0.05, "prefix": 0.05, "ptuning": 0.003}
 """Learning rate of each kind where none is given: vectors need a far higher one than matrices."""
 
 

@@ -74,6 +74,8 @@ def fold_lora(weights: Weights, model: nn.Module) -> dict[str, Folded]:
         got = f"{kind} in weights of kind {weights.kind!r}"
         raise ArtifactError(explain("peft_type", of="LoRA", must=one_of(_PARTS), got=got))
     _check_settings(config)
+    if kind == "ADALORA" and config.get("use_dora"):
+        raise ArtifactError(explain("use_dora", of="LoRA", must="False for AdaLoRA", got=config["use_dora"]))
     parts = _PARTS[kind] + ((_MAGNITUDE,) if config.get("use_dora") else ())
     paths = _targeted(config.get("target_modules"), model)
     _check_names({f"{path}.{part}" for path in paths for part in parts}, set(weights.tensors))
@@ -94,11 +96,11 @@ def _check_settings(config: Mapping[str, Any]) -> None:
 
 def _targeted(targets: object, model: nn.Module) -> dict[str, nn.Module]:
     """Finds the layers that PEFT would change: those whose path is, or ends in, one of the names."""
-    if isinstance(targets, str) or not isinstance(targets, Sequence | set | frozenset) or not targets:
+    listed = list(targets) if isinstance(targets, list | tuple | set | frozenset) else []
+    if not listed or not all(isinstance(name, str) for name in listed):
         must = "a list of names of layers; patterns are never run"
         raise ArtifactError(explain("target_modules", of="LoRA", must=must, got=targets))
-    names = frozenset(targets)
-    paths = {}
+    names, paths = frozenset(listed), {}
     for path, layer in model.named_modules():
         ends = [path[at:] for at in (0, *(dot.end() for dot in re.finditer(r"\.", path)))]
         if names.intersection(ends):
@@ -127,14 +129,14 @@ def _fold(path: str, layer: nn.Module, weights: Weights, parts: Sequence[str]) -
         raise ArtifactError(explain(path, of="LoRA", must="a linear layer of this model", got=type(layer).__name__))
     linear: Any = layer
     inputs, outputs = linear.weight.shape if isinstance(layer, Conv1D) else (layer.in_features, layer.out_features)
-    rank = _adaptive_rank(config, path) if adaptive else _by_name(config.get("rank_pattern"), path, config.get("r"))
+    rank = _rank(config, path)
     shapes = [(rank, inputs), (outputs, rank), (rank, 1) if adaptive else (outputs,)]
     where = linear.weight.device
     tensors = [_tensor(weights, f"{path}.{part}", shape).to(where) for part, shape in zip(parts, shapes, strict=False)]
     a, b = tensors[:2]
-    alpha = _by_name(config.get("alpha_pattern"), path, config["lora_alpha"])
     if adaptive:
-        return Folded(a * tensors[2], b * (alpha / (config["init_r"] + _RANKNUM_GUARD)))
+        return Folded(a * tensors[2], b * (config["lora_alpha"] / (config["init_r"] + _RANKNUM_GUARD)))
+    alpha = _by_name(config.get("alpha_pattern"), path, config["lora_alpha"])
     b = b * (alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank)
     if not config.get("use_dora"):
         return Folded(a, b)
@@ -158,9 +160,20 @@ def _by_name(pattern: Mapping[str, Any] | None, path: str, default: Any) -> Any:
     return default
 
 
-def _adaptive_rank(config: Mapping[str, Any], path: str) -> int:
-    mask = (config.get("rank_pattern") or {}).get(f"{path}.lora_E")
-    return int(config["init_r"] if mask is None else sum(mask))
+def _rank(config: Mapping[str, Any], path: str) -> int:
+    """Returns the rank of a layer. AdaLoRA keeps, for each rank that it started with, whether it is left."""
+    if config["peft_type"] == "ADALORA":
+        start = config.get("init_r")
+        mask = (config.get("rank_pattern") or {}).get(f"{path}.lora_E")
+        rank: Any = start if mask is None else sum(map(bool, mask))
+        least = 0
+    else:
+        rank = start = _by_name(config.get("rank_pattern"), path, config.get("r"))
+        least = 1
+    for value, low in ((start, 1), (rank, least)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ArtifactError(explain("rank", of=f"LoRA: {path}", must=f"an integer of at least {low}", got=value))
+    return int(rank)
 
 
 def _tensor(weights: Weights, name: str, shape: tuple[int, ...]) -> Tensor:

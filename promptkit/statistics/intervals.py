@@ -123,8 +123,8 @@ def difference_interval(
 
     ``score``
         Tango's score interval of a difference of paired proportions (1998). Only for scores of 0 and 1, where ``auto``
-        takes it: it covers 94.0 to 95.8 % from four differing items on, where every bootstrap falls to 75 %, because
-        resamples hold no more kinds of items than the sample has.
+        takes it: it covers 94.0 to 95.8 % where four or more items are expected to differ. A bootstrap falls to 75 %
+        where three do, because resamples hold no more kinds of items than the sample has.
     ``percentile``
         Quantiles of the means of resamples (Efron 1979). Covers 90 to 94 % at 50 items: too narrow, because
         resamples vary by (n - 1) / n too little, and quantiles of the normal are used for those of t.

@@ -52,6 +52,15 @@ def nan(*shape: int) -> Any:
     return array
 
 
+def adaptive(weights: Weights) -> dict[str, Any]:
+    """AdaLoRA's tensors for the layers ``q_proj`` in place of all others."""
+    found: dict[str, Any] = dict.fromkeys(weights.tensors)
+    for path in (Q, Q.replace("0", "1")):
+        found |= {f"{path}.lora_A": learned.draw(0, 4, 32), f"{path}.lora_B": learned.draw(0, 32, 4)}
+        found[f"{path}.lora_E"] = learned.draw(0, 4, 1)
+    return found
+
+
 BROKEN: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "a tensor is missing": (
         lambda w: edited(w, model__layers__1__mlp__up_proj__lora_B__weight=None),
@@ -101,6 +110,17 @@ BROKEN: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "no alpha": (lambda w: edited(w, {"lora_alpha": 0}), "lora_alpha must be a number above 0"),
     "infinite alpha": (lambda w: edited(w, {"alpha_pattern": {"q_proj": math.inf}}), "lora_alpha must be a number"),
     "another method": (lambda w: edited(w, {"peft_type": "LOHA"}), "peft_type must be one of 'LORA', 'ADALORA'"),
+    "no rank": (lambda w: edited(w, {"r": None}), "rank must be an integer of at least 1, got None"),
+    "rank 0": (lambda w: edited(w, {"rank_pattern": {"q_proj": 0}}), "rank must be an integer of at least 1, got 0"),
+    "targets that are no names": (lambda w: edited(w, {"target_modules": [1]}), "must be a list of names of layers"),
+    "AdaLoRA with magnitudes": (
+        lambda w: edited(w, {"peft_type": "ADALORA", "use_dora": True}),
+        "use_dora must be False for AdaLoRA",
+    ),
+    "AdaLoRA without a start": (
+        lambda w: edited(w, {"peft_type": "ADALORA", "target_modules": ["q_proj"]}, **adaptive(w)),
+        "rank must be an integer of at least 1, got None",
+    ),
     "magnitudes missing": (lambda w: edited(w, {"use_dora": True}), "lora_magnitude_vector' must be given"),
 }
 

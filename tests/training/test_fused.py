@@ -9,7 +9,7 @@ import torch
 
 from promptkit.backends.local import LocalBackend
 from promptkit.training.fused import fuse
-from promptkit.training.twin import make_twin
+from promptkit.training.twin import frozen, make_twin
 
 
 def wrapped(model: Any, **settings: Any) -> Any:
@@ -18,7 +18,8 @@ def wrapped(model: Any, **settings: Any) -> Any:
     torch.manual_seed(0)
     twin = make_twin(model)
     kind = settings.pop("kind", peft.LoraConfig)
-    twin = peft.get_peft_model(twin, kind(target_modules="all-linear", task_type="CAUSAL_LM", **settings))
+    with frozen(model):  # PEFT freezes what it wraps, and the model's numbers are the twin's
+        twin = peft.get_peft_model(twin, kind(target_modules="all-linear", task_type="CAUSAL_LM", **settings))
     with torch.no_grad():
         for name, parameter in twin.named_parameters():
             if "lora_" in name:
