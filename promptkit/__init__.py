@@ -115,7 +115,8 @@ _NAMES_BY_MODULE = {
     "comparison": "BreakEven Comparison Price break_even compare",
     "data": "Data DataWarning Leakage Split load_examples measure_leakage",
     "errors": "AnswerTypeError ArtifactError BackendError ContextLengthError DataError LeakageError MetricError "
-    "MissingExtraError PromptkitError SettingError TaskError TemplateError TrainingError TrainingStopped UnsupportedError",
+    "MissingExtraError PromptkitError SettingError TaskError TemplateError TrainingError TrainingStopped "
+    "UnsupportedError",
     "evaluation": "Cost Report evaluate",
     "export": "check_vllm",
     "ladder": "Budget ClimbResult Record climb load_record",

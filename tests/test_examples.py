@@ -42,7 +42,12 @@ def test_the_table_of_weights_is_printed() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("few-shot: ", "soft prompt: prefix", "LoRA - few-shot", "init=handdown - init=random, one epoch, 2 seeds"):
+    for name in (
+        "few-shot: ",
+        "soft prompt: prefix",
+        "LoRA - few-shot",
+        "init=handdown - init=random, one epoch, 2 seeds",
+    ):
         assert name in done.stdout
 
 

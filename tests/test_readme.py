@@ -36,7 +36,9 @@ def test_the_code_of_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.S))
     assert code.count("pk.") > 8
     code = code.replace("data.test, metrics", "data.test[:5], metrics")
-    code = code.replace("tuned.fit(data.train, backend, dev=data.dev", "tuned.fit(data.train[:8], backend, dev=data.dev[:4]")
+    code = code.replace(
+        "tuned.fit(data.train, backend, dev=data.dev", "tuned.fit(data.train[:8], backend, dev=data.dev[:4]"
+    )
     scope: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), scope)
     assert (tmp_path / "my-adapter").is_dir()

@@ -78,6 +78,8 @@ class RowChanges:
         Raises:
             UnsupportedError: The rows cannot be told apart in the input.
         """
+        if self._grid is not None and self._grid.add_to_all(layer, x, out):
+            return out
         own = [(start, stop, folded) for start, stop, changes in self._segments if (folded := changes.get(layer))]
         if not own:
             return out
@@ -89,11 +91,11 @@ class RowChanges:
                 f"{list(x.shape)} at a {type(layer).__name__}; leave it out of target_modules"
             )
         flat, result = x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1])
-        if each == 1 and len(self._all) >= _MANY and out.dtype == torch.float32:
+        if len(self._all) >= _MANY and out.dtype == torch.float32:
             if self._grid is None:
                 self._grid = _Grid(self._all, x.device)
                 self._grid.place(self._rows)
-            if self._grid.add(layer, flat, result):
+            if self._grid.add(layer, flat, result, each):
                 return result.view(out.shape)
         for start, stop, folded in own:
             place = slice(start * each, stop * each)
@@ -102,7 +104,7 @@ class RowChanges:
 
 
 class _Grid:
-    """Many LoRAs at one token per row: their small products as two batched ones, as 2 per LoRA cost more in calls.
+    """Many LoRAs side by side: their small products as two batched ones, as two per LoRA cost more in calls.
 
     Args:
         changes: All changes of the batch; those whose rows have left keep their place, with rows that do not count.
@@ -124,7 +126,7 @@ class _Grid:
         width = max(map(len, members))
         order = [row for own in members for row in own]
         first = min(order)
-        self._rows = slice(first, first + len(order))
+        self._count, self._first, self._length = len(rows), first, len(order)
         self._in_order = order == list(range(first, first + len(order)))
         self._even = len(order) == len(members) * width
         filled = [row - first for own in members for row in own + [first] * (width - len(own))]
@@ -132,34 +134,59 @@ class _Grid:
         self._filled = torch.tensor(filled, device=self._device)
         self._back = torch.tensor(back, device=self._device)
 
-    def add(self, layer: nn.Module, x: Tensor, out: Tensor) -> bool:
-        """Adds the changes of a layer to ``out`` ``[rows, outputs]``; returns false where a loop has to do it."""
-        if not self._in_order:
+    def add_to_all(self, layer: nn.Module, x: Tensor, out: Tensor) -> bool:
+        """Adds the changes of a layer where all rows have one and all LoRAs equally many: the shortest way."""
+        stacks = self._stacks.get(layer)
+        apart = x.shape[0] == self._count or (x.dim() == 2 and x.shape[0] % self._count == 0)
+        if stacks is None or not (self._even and self._in_order and self._length == self._count and apart):
+            return False
+        a, b = stacks
+        if not (x.is_contiguous() and out.is_contiguous()):
+            return False
+        low = torch.bmm(x.view(len(a), -1, a.shape[1]), a)
+        out.view(len(b), -1, b.shape[2]).baddbmm_(low, b)
+        return True
+
+    def add(self, layer: nn.Module, x: Tensor, out: Tensor, each: int) -> bool:
+        """Adds the changes of a layer where rows with equal changes stand side by side, in order.
+
+        Args:
+            layer: The layer.
+            x: Its input, ``[rows * each, inputs]``.
+            out: Its output, ``[rows * each, outputs]``.
+            each: Tokens of each row.
+
+        Returns:
+            Whether they were added; else a loop has to do it.
+        """
+        if not self._in_order or not (self._even or each == 1):
             return False
         if layer not in self._stacks:
             self._stacks[layer] = _stack([changes.get(layer) for changes in self._changes])
         stacks = self._stacks[layer]
         if stacks is None:
             return False
-        (a, b), x, out = stacks, x[self._rows], out[self._rows]
+        a, b = stacks
+        place = slice(self._first * each, (self._first + self._length) * each)
+        x, out = x[place], out[place]
         if self._even:
-            low = torch.bmm(x.view(len(a), -1, x.shape[1]), a.mT)
-            out.view(len(a), -1, out.shape[1]).baddbmm_(low, b)
+            low = torch.bmm(x.view(len(a), -1, x.shape[1]), a)
+            out.view(len(b), -1, out.shape[1]).baddbmm_(low, b)
         else:
-            low = torch.bmm(x.index_select(0, self._filled).view(len(a), -1, x.shape[1]), a.mT)
+            low = torch.bmm(x.index_select(0, self._filled).view(len(a), -1, x.shape[1]), a)
             out.add_(torch.bmm(low, b).flatten(0, 1).index_select(0, self._back))
         return True
 
 
 def _stack(all_folded: Sequence[Folded | None]) -> tuple[Tensor, Tensor] | None:
-    """Stacks changes as ``[changes, rank, inputs]`` and ``[changes, rank, outputs]``, lower ranks filled with zeros."""
+    """Stacks changes as ``[changes, inputs, rank]`` and ``[changes, rank, outputs]``, lower ranks filled with zeros."""
     known = [folded for folded in all_folded if folded is not None and folded.scale is None]
     if len(known) < len(all_folded):
         return None
     rank = max(len(folded.a) for folded in known)
     a = torch.stack([functional.pad(folded.a, (0, 0, 0, rank - len(folded.a))) for folded in known])
     b = torch.stack([functional.pad(folded.b.T, (0, 0, 0, rank - len(folded.a))) for folded in known])
-    return a, b
+    return a.mT, b
 
 
 def _segments(rows: Sequence[Changes | None]) -> list[tuple[int, int, Changes]]:

@@ -33,8 +33,8 @@ were longer than they had thought. By the end of the second year they had built 
 mile. If you go there today you can still see it, but you will have to look for it under the grass.
 
 Heute ist es kalt, und die meisten Leute bleiben zu Hause. Ich habe einen Brief von meiner Schwester bekommen, in dem
-sie schreibt, dass sie im Sommer nicht kommen kann, weil sie arbeiten muss. Das ist schade, aber wir werden uns im Herbst
-sehen. Was soll man machen?
+sie schreibt, dass sie im Sommer nicht kommen kann, weil sie arbeiten muss. Das ist schade, aber wir werden uns im
+Herbst sehen. Was soll man machen?
 
 Il y a dans cette ville un petit jardin que personne ne connaît. On y entre par une porte verte, à côté de l'école, et
 on peut y rester tout l'après-midi sans voir une seule voiture. Ce n'est pas loin d'ici, mais il faut savoir où il est.

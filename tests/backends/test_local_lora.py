@@ -84,8 +84,24 @@ def test_many_changes_at_one_token_per_row_take_the_grid(
         want = torch.stack([changed(layer, row, own) for row, own in zip(x, changes, strict=True)])
         with torch.no_grad(), rows.active():
             assert torch.allclose(layer(x), want, atol=1e-5)
-    taken = [True, True, True, False, True, False, True]  # where equal rows stand side by side, in order
-    assert added == ([] if tokens > 1 else taken if odd == "none" else [False] * 7)
+    side_by_side = [True, True, True, False, True, False, True]
+    even = [True, False, False, False, False, False, False]
+    assert added == ((side_by_side if tokens == 1 else even) if odd == "none" else [False] * 7)
+
+
+def test_an_even_batch_takes_the_shortest_way() -> None:
+    layer, known = nn.Linear(6, 4), [folded(seed) for seed in range(3)]
+    rows = RowChanges([{layer: own} for own in known for _ in range(2)])
+    order = [own for own in known for _ in range(2)]
+    for tokens in (5, 1, 1):
+        x = torch.randn(6, tokens, 6)
+        want = torch.stack([changed(layer, row, own) for row, own in zip(x, order, strict=True)])
+        for given, wanted in ((x, want), (x.view(-1, 6), want.view(-1, 4)), (x.mT.contiguous().mT, want)):
+            with torch.no_grad(), rows.active():
+                assert torch.allclose(layer(given), wanted, atol=1e-5)
+    assert rows._grid is not None
+    with torch.no_grad(), rows.active(), pytest.raises(UnsupportedError, match="must see all 6 rows"):
+        layer(torch.randn(1, 6, 6))
 
 
 def test_the_base_goes_on_when_all_changed_rows_have_left() -> None:
