@@ -34,6 +34,7 @@ from promptkit.backends.local import LocalBackend
 from promptkit.training import LoraSpec, Pair, SoftSpec, TrainSpec, train
 from promptkit.training.batches import Item, encode, order
 from promptkit.training.run import draw_seed
+from promptkit.training.soft import build_soft
 from promptkit.types import Prompt
 
 transformers: Any = untyped  # their own annotations are partial
@@ -170,9 +171,10 @@ class Comparison:
         items = encode(self._backend, pairs, of="pairs", before=0)
         self._items = [items[number] for step in order(items, BATCH, SEED, 0) for number in step]
         self.tokens = sum(item.length for item in items)
-        words = self._backend.model.get_input_embeddings().weight.detach()
-        self._start = words[:TOKENS].numpy().copy() if name == "soft prompt" else None
-        self._spread = None if self._start is None else float(words.std())
+        self._start = self._spread = None
+        if name == "soft prompt":
+            soft = build_soft(SoftSpec(tokens=TOKENS), self._backend.model, seq2seq=False)
+            self._start, self._spread = soft().detach().numpy().copy(), float(soft.spread)
 
     def ours(self) -> tuple[float, list[float]]:
         """Trains with promptkit; returns CPU seconds and the loss of every step."""
