@@ -212,7 +212,7 @@ class Comparison:
             f"difference of a step {apart:.1e}",
             flush=True,
         )
-        return ratio >= TARGETS[padding] and apart < 2e-3
+        return ratio >= TARGETS[padding] and apart < 1e-4
 
 
 def main() -> int:
