@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import ApiKeyEnv, BaseUrl, Json, Traceback
+from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Json, Traceback
 from promptkit.cli.show import Bar, print_json, printable
 
 __all__ = ["climb"]
@@ -62,9 +62,7 @@ def climb(
     folds: Annotated[
         str | None, typer.Option("--folds", metavar="N", help="Folds of cross-fitting, 0 for none. Default: auto.")
     ] = None,
-    allow_leakage: Annotated[
-        bool, typer.Option("--allow-leakage", help="Climb although items of one split stand in another.")
-    ] = False,
+    allow_leakage: AllowLeakage = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything.")] = None,
     report: Annotated[
         str, typer.Option("--report", metavar="FILE", help="Also write the record as one HTML file.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import ApiKeyEnv, BaseUrl, DataSource, Json, Model, Seed, Traceback
+from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, DataSource, Json, Model, Seed, Traceback
 from promptkit.cli.show import Bar, print_json, printable
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def compare(
         typer.Option("--failures", help="Failed items score 0, or are left out for every arm."),
     ] = "zero",
     data: DataSource = "",
+    allow_leakage: AllowLeakage = False,
     split: Annotated[
         Literal["train", "dev", "test"], typer.Option("--split", help="What saved predictors are scored on.")
     ] = "test",
@@ -82,7 +83,8 @@ def compare(
     examples = None
     if running:
         task = running[0].task
-        examples = pk.load_examples(data or task.name, task=task).splits[split][:limit]
+        leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
+        examples = pk.load_examples(data or task.name, task=task, on_leakage=leakage).splits[split][:limit]
     with Bar("comparing") as bar:
         found = pk.compare(
             known,

@@ -95,7 +95,8 @@ def fit(
     known = pk.load_task(task)
     adapter = adapter_from_settings(known, {"kind": strategy, **settings})
     _check_folder(out)
-    examples = pk.load_examples(data or task, task=known)
+    # Nothing is scored on test here, so leakage between splits is worth a warning only.
+    examples = pk.load_examples(data or task, task=known, on_leakage="warn")
     queries = read_queries(unlabelled, known) if unlabelled else None
     backend = open_model(model, base_url, api_key_env)
     extra: dict[str, Any] = {}

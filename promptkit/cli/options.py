@@ -79,9 +79,7 @@ Stop = Annotated[
 DataSource = Annotated[
     str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")
 ]
-AllowLeakage = Annotated[
-    bool, typer.Option("--allow-leakage", help="Go on with a warning where test items stand in train or dev.")
-]
+AllowLeakage = Annotated[bool, typer.Option("--allow-leakage", help="Go on where items of one split stand in another.")]
 Adapter = Annotated[
     str, typer.Option("--adapter", metavar="FOLDER", help="A saved predictor; shots and selection are its own.")
 ]
