@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from promptkit.cli.models import open_model
 from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Json, Traceback
-from promptkit.cli.show import Bar, print_json, printable
+from promptkit.cli.show import Bar, print_json, print_table, printable
+
+if TYPE_CHECKING:
+    import promptkit as pk
+    from promptkit.config import ClimbConfig
 
 __all__ = ["climb"]
 
 _MISSED, _NOTHING = 3, 1
 _INTERRUPTED = 143  # what a shell reports of a process that SIGTERM ended
+_COLUMNS = ("domain", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s", "why")
 
 
 def climb(
-    task: Annotated[
-        str, typer.Argument(metavar="[TASK]", help="A shipped domain by name, or the path of a folder.")
-    ] = "",
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TASK]...", help="Shipped domains by name, or paths of folders; each has its climb."),
+    ] = None,
     config: Annotated[
         str, typer.Option("--config", metavar="FILE", help="A YAML file with any of these settings; options win.")
     ] = "",
@@ -34,7 +41,12 @@ def climb(
         str | None, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default the task's.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", metavar="METRIC=X", help="What is good enough, as exact_match=0.9.")
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="[METRIC=]X",
+            help="What is good enough, as exact_match=0.9, or 0.9 of the task's metric.",
+        ),
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Budget in minutes.")] = None,
     tokens: Annotated[int | None, typer.Option("--tokens", help="Budget in prompt and generated tokens.")] = None,
@@ -50,9 +62,12 @@ def climb(
         float | None, typer.Option("--confidence", metavar="X", help="Of all decisions together. Default: 0.95.")
     ] = None,
     folder: Annotated[
-        str | None, typer.Option("--folder", metavar="FOLDER", help="Where the run is kept, and can be continued from.")
+        str | None,
+        typer.Option(
+            "--folder", metavar="FOLDER", help="Where the run is kept; of several tasks each in a folder of its name."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the climb in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what the folder holds.")] = False,
     unlabelled: Annotated[
         str | None, typer.Option("--unlabelled", metavar="FILE", help="Questions without answers, to learn from.")
     ] = None,
@@ -65,7 +80,10 @@ def climb(
     allow_leakage: AllowLeakage = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything.")] = None,
     report: Annotated[
-        str, typer.Option("--report", metavar="FILE", help="Also write the record as one HTML file.")
+        str,
+        typer.Option(
+            "--report", metavar="FILE", help="Also write the record as HTML; of several tasks each in this folder."
+        ),
     ] = "",
     json: Json = False,
     traceback: Traceback = False,
@@ -76,51 +94,97 @@ def climb(
 
         promptkit climb tickets --target exact_match=0.9 --minutes 10 --folder runs/tickets
         promptkit climb tickets --target exact_match=0.9 --minutes 10 --folder runs/tickets --resume
+        promptkit climb chinese apples tone --target 0.85 --folder runs --report runs
     """
+    import promptkit as pk
+
+    if not tasks and not config:
+        raise typer.BadParameter("must be given, or --config with a file that has one", param_hint="TASK")
+    names = [pk.load_task(task).name for task in tasks or ()]  # a wrong name ends here, before a model is loaded
+    if len(set(names)) < len(names):
+        raise typer.BadParameter(f"must have different names, got {', '.join(names)}", param_hint="TASK")
+    for option, value in (("--data", data), ("--unlabelled", unlabelled)):
+        if value and len(names) > 1:
+            raise typer.BadParameter("is of one task only; climb them one by one", param_hint=option)
+    given = {
+        "model": model, "data": data, "margin": margin, "confidence": confidence, "seed": seed,
+        "unlabelled": unlabelled, "on_leakage": "force" if allow_leakage else None,
+        "test_items": test_items, "rungs": _split(rungs), "folds": _folds(folds), "folder": folder,
+        "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},
+    }  # fmt: skip
+    plans = [_settings(task, config, target, len(names) > 1, given) for task in tasks or ("",)]
+    if resume and not plans[0].folder:
+        raise typer.BadParameter("needs --folder, where the climb is kept", param_hint="--resume")
+    backend = open_model(plans[0].model, base_url, api_key_env)
+    pages = [Path(report) / f"{name}.html" for name in names] if len(names) > 1 else [Path(report)]
+    results = []
+    for settings, page in zip(plans, pages, strict=True):
+        with Bar(settings.task) as bar:
+            try:
+                result = settings.climb(backend, resume=resume, progress=_show(bar))
+            except pk.TrainingStopped as stopped:
+                print(f"stopped: {printable(str(stopped))}; go on with --resume", file=sys.stderr)
+                raise typer.Exit(_INTERRUPTED) from None
+        if report:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            result.report(page)
+        if not json:
+            print(printable(str(result)), end="\n\n" if len(plans) > 1 else "\n", flush=True)
+        results.append(result)
+    _end([result.record for result in results], pages if report else [], json=json)
+
+
+def _settings(task: str, config: str, target: str | None, several: bool, given: dict[str, Any]) -> ClimbConfig:
+    """The settings of one climb: those of the file, under those of the options."""
     import promptkit as pk
     from promptkit.config import read_config
 
-    if not task and not config:
-        raise typer.BadParameter("must be given, or --config with a file that has one", param_hint="TASK")
-    given = {
-        "task": task or None, "model": model, "data": data, "margin": margin, "confidence": confidence, "seed": seed,
-        "folder": folder, "unlabelled": unlabelled, "on_leakage": "force" if allow_leakage else None,
-        "test_items": test_items,
-        "target": _target(target), "rungs": _split(rungs), "folds": _folds(folds),
-        "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},
-    }  # fmt: skip
-    settings = read_config(config, **{name: value for name, value in given.items() if value is not None})
-    if resume and not settings.folder:
-        raise typer.BadParameter("needs --folder, where the climb is kept", param_hint="--resume")
-    pk.load_task(settings.task)  # a wrong name ends here, before a model is loaded
-    backend = open_model(settings.model, base_url, api_key_env)
-    with Bar(settings.task) as bar:
-        try:
-            result = settings.climb(backend, resume=resume, progress=_show(bar))
-        except pk.TrainingStopped as stopped:
-            print(f"stopped: {printable(str(stopped))}; go on with --resume", file=sys.stderr)
-            raise typer.Exit(_INTERRUPTED) from None
-    record = result.record
-    if report:
-        result.report(report)
+    changes = {name: value for name, value in given.items() if value is not None}
+    found = read_config(config, **(changes | ({"task": task} if task else {})))
+    known = pk.load_task(found.task)
+    if several and found.folder:
+        found = found.model_copy(update={"folder": str(Path(found.folder) / known.name)})
+    return found.model_copy(update={"target": _target(target, known.metric)}) if target is not None else found
+
+
+def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
+    """Prints what is said of all climbs together, and exits with the worst outcome."""
     if json:
-        print_json(record.model_dump(mode="json"))
-    else:
-        print(printable(str(result)))
-    if record.decision is None or record.decision.winner is None:
+        found = [record.model_dump(mode="json") for record in records]
+        print_json(found if len(found) > 1 else found[0])
+    elif len(records) > 1:
+        print_table(_COLUMNS, [_row(record) for record in records], numbers=_COLUMNS[3:7])
+        print("".join(f"{page} is written\n" for page in pages), end="")
+    decisions = [record.decision for record in records]
+    if any(decision is None or decision.winner is None for decision in decisions):
         raise typer.Exit(_NOTHING)
-    if record.decision.reached is False:
+    if any(decision is not None and decision.reached is False for decision in decisions):
         raise typer.Exit(_MISSED)
 
 
-def _target(text: str | None) -> dict[str, float] | None:
-    if text is None:
-        return None
-    name, _, value = text.partition("=")
+def _row(record: pk.Record) -> list[str]:
+    """One climb: where it stopped, what that is worth on test, what it costs, and why it stopped there."""
+    won, decision, test = record.winner, record.decision, record.test
+    score = test.score if test is not None else None
+    cost = test.cost if test is not None else None
+    return [
+        record.task.name,
+        won.rung if won else "-",
+        record.task.metric,
+        f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]" if score else "-",
+        f"{cost.prompt_tokens_per_item:.0f} + {cost.generated_tokens_per_item:.1f}" if cost else "-",
+        f"{sum(one.fit.seconds for one in record.attempts if one.fit):.0f}",
+        f"{record.seconds:.0f}",
+        decision.reason if decision else "",
+    ]
+
+
+def _target(text: str, metric: str) -> dict[str, float]:
+    name, _, value = text.rpartition("=")
     try:
-        return {name.strip(): float(value)}
+        return {name.strip() or metric: float(value)}
     except ValueError:
-        message = f"must be METRIC=X, as exact_match=0.9, got {text!r}"
+        message = f"must be METRIC=X or X, as exact_match=0.9 or 0.9, got {text!r}"
         raise typer.BadParameter(message, param_hint="--target") from None
 
 
