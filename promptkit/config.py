@@ -3,7 +3,8 @@
 Example file::
 
     task: tickets                 # a shipped domain, or a folder
-    model: reference              # a folder or a name on the Hugging Face Hub
+    model: reference              # a folder, a name on the Hugging Face Hub, or one at base_url
+    cache: answers.sqlite         # answers are kept here, and taken from here
     target: {exact_match: 0.9}
     budget: {minutes: 10}
     folder: runs/tickets
@@ -58,7 +59,12 @@ class ClimbConfig(BaseModel):
     Attributes:
         task: A shipped domain by name, or the path of a folder.
         data: Examples: a file or folder; "" for those of the task.
-        model: ``reference``, a folder, or a name on the Hugging Face Hub.
+        model: ``reference``, a folder, a name on the Hugging Face Hub, or what the server at ``base_url`` calls it.
+        base_url: Address of an OpenAI-compatible server, such as ``http://localhost:8000/v1``; "" for a model on this
+            machine, which rungs that learn weights need.
+        api_key_env: Name of the environment variable with the server's API key, never the key itself; "" for none.
+        cache: A file in which answers are kept and from which they are taken (see ``promptkit.CachedBackend``); ""
+            for none.
         target: The metric that decides, with the score that is good enough; empty for none.
         budget: What may be spent.
         rungs: ``default``, or from cheap to dear names of default rungs, or settings of an adapter with its ``kind``
@@ -80,6 +86,9 @@ class ClimbConfig(BaseModel):
     task: str = Field(min_length=1)
     data: str = ""
     model: str = Field(default="reference", min_length=1)
+    base_url: str = ""
+    api_key_env: str = ""
+    cache: str = ""
     target: dict[str, float] = Field(default_factory=dict)
     budget: BudgetConfig = BudgetConfig()
     rungs: Literal["default"] | tuple[str | JSONObject, ...] = "default"
@@ -98,7 +107,7 @@ class ClimbConfig(BaseModel):
         """Climbs.
 
         Args:
-            backend: The model, already loaded.
+            backend: The model that ``model``, ``base_url``, ``api_key_env`` and ``cache`` say, already opened.
             resume: Whether to go on with what the run folder holds.
             progress: Called while work goes on.
 
@@ -184,10 +193,10 @@ def _read(file: Path) -> dict[str, Any]:
 def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Turns relative paths of a file into paths from here; names of domains and models stay as they are."""
     found = dict(values)
-    for name in ("data", "folder", "unlabelled"):
+    for name in ("data", "folder", "unlabelled", "cache"):
         if isinstance(found.get(name), str) and found[name]:
             found[name] = str(folder / found[name])
-    for name in ("task", "model"):
+    for name in ("task",) if found.get("base_url") else ("task", "model"):
         value = found.get(name)
         if isinstance(value, str) and value and value not in (*list_tasks(), "reference") and (folder / value).is_dir():
             found[name] = str(folder / value)

@@ -42,6 +42,20 @@ def test_paths_are_those_of_the_folder_of_the_file(tmp_path: Path) -> None:
     assert read_config(write(tmp_path, "task: apples\ndata: tickets\n")).data == "tickets"
 
 
+def test_a_file_says_where_the_model_is_and_where_answers_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    server = "base_url: http://localhost:8000/v1\napi_key_env: MY_KEY\n"
+    path = write(tmp_path, f"task: apples\nmodel: mine\ncache: answers.sqlite\n{server}")
+    found = read_config(path)
+    assert (found.base_url, found.api_key_env) == ("http://localhost:8000/v1", "MY_KEY")
+    assert found.cache == str(tmp_path / "answers.sqlite")
+    assert found.model == "mine"  # the server's name for it, not the folder that is called so
+    assert read_config(write(tmp_path, "task: apples\nmodel: mine\n")).model == str(tmp_path / "mine")
+    assert read_config(path, base_url="", cache="here.sqlite").cache == "here.sqlite"
+    bare = read_config("", task="apples")
+    assert (bare.base_url, bare.api_key_env, bare.cache) == ("", "", "")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

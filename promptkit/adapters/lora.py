@@ -108,7 +108,7 @@ class LoRA:
 
         Args:
             examples: Training examples; a split named "test" is refused.
-            backend: The model, a ``LocalBackend``; it is not changed.
+            backend: The model, a ``LocalBackend``, also behind a ``CachedBackend``; it is not changed.
             dev: Examples on which the best step is chosen, none of them among the training examples. Without any
                 the last step is taken.
             seed: Seed of first weights, order and demonstrations.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import PurePath
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.artifact import Stored, load_folder, save_folder
 from promptkit.backends import Backend
+from promptkit.backends.base import innermost
 from promptkit.errors import ArtifactError, TaskError, explain
 from promptkit.task import build_task
 from promptkit.types import Example, JSONObject, Weights
@@ -110,6 +112,8 @@ def read_predictor(saved: Stored, backend: Backend, folder: str, *, same_model: 
     """
     fingerprint = saved.meta.get("model_fingerprint")
     learned = bool(saved.meta.get("weights"))
+    if learned:
+        _checker(backend, PurePath(folder).name)  # a server would be asked for its fingerprint in vain
     if (same_model or learned) and fingerprint != backend.fingerprint():
         other = ", or pass same_model=False to play its prompts on this one"
         raise ArtifactError(
@@ -154,11 +158,7 @@ def _read_weights(saved: Stored, backend: Backend, of: str) -> dict[str, Weights
         return {}
     from promptkit.artifact.weights import weights_from_files
 
-    check = getattr(backend, "check_weights", None)
-    if check is None:
-        raise ArtifactError(
-            explain("backend", of=of, must="a LocalBackend, since there are learned weights", got=backend.name)
-        )
+    check = _checker(backend, of)
     found = {}
     for name in promised:
         try:
@@ -170,3 +170,12 @@ def _read_weights(saved: Stored, backend: Backend, of: str) -> dict[str, Weights
             raise ArtifactError(explain(name, of=of, must=f"weights for {name}", got=found[name].kind))
         check(found[name])
     return found
+
+
+def _checker(backend: Backend, of: str) -> Callable[[Weights], None]:
+    """Returns what tells whether learned weights fit a model; only a local model can, also behind a cache."""
+    check: Callable[[Weights], None] | None = getattr(innermost(backend), "check_weights", None)
+    if check is None:
+        must = "a LocalBackend, since there are learned weights"
+        raise ArtifactError(explain("backend", of=of, must=must, got=backend.name))
+    return check

@@ -109,7 +109,7 @@ class SoftPrompt:
 
         Args:
             examples: Training examples; a split named "test" is refused.
-            backend: The model, a ``LocalBackend``; it is not changed.
+            backend: The model, a ``LocalBackend``, also behind a ``CachedBackend``; it is not changed.
             dev: Examples on which the best step is chosen, none of them among the training examples. Without any
                 the last step is taken.
             seed: Seed of starting point, order and demonstrations.

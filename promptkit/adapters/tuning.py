@@ -14,6 +14,7 @@ from promptkit.adapters.lessons import Lessons, hand_down
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.backends import Backend
+from promptkit.backends.base import innermost
 from promptkit.errors import SettingError, UnsupportedError, explain
 from promptkit.prompts import render, render_answer
 from promptkit.selection import select
@@ -110,8 +111,8 @@ def fit_weights(
         tuning.asks.task, examples, dev, reasoned=tuning.asks.ask == "reasoned",
         teacher=teacher, unlabelled=unlabelled, seed=seed, of=tuning.name,
     )  # fmt: skip
-    plan = tuning.asks.fit(lessons.labelled, local, seed=seed).plan.model_copy(update={"kind": tuning.kind})
-    asker = PlanPredictor(plan, tuning.asks.task, local)
+    plan = tuning.asks.fit(lessons.labelled, backend, seed=seed).plan.model_copy(update={"kind": tuning.kind})
+    asker = PlanPredictor(plan, tuning.asks.task, backend)
     notes: JSONObject = {"examples": lessons.notes}
     soft = None
     if tuning.soft is not None:
@@ -134,28 +135,30 @@ def fit_weights(
 
 
 def need_local(backend: Backend, of: str) -> LocalBackend:
-    """Checks that a backend has a model whose weights can be trained.
+    """Finds the local model whose weights can be trained, also behind a cache or journal.
 
     Args:
         backend: Any backend.
         of: The name of the strategy, for messages.
 
     Returns:
-        The backend itself.
+        The local backend.
 
     Raises:
-        UnsupportedError: It runs no model of its own.
+        UnsupportedError: There is no local model.
     """
     from promptkit.backends import LocalBackend  # Loads torch.
 
-    if not isinstance(backend, LocalBackend):
+    local = innermost(backend)
+    if not isinstance(local, LocalBackend):
         raise UnsupportedError(
             explain(
                 "backend", of=of, must="a LocalBackend, because learned weights go inside the model",
-                got=type(backend).__name__, do="use LocalBackend, or a prompting strategy such as FewShot",
+                got=type(local).__name__,
+                do="use LocalBackend (in a shell no --base-url), or a prompting strategy such as FewShot",
             )
         )  # fmt: skip
-    return backend
+    return local
 
 
 def _check_teacher(tuning: Tuning, teacher: Predictor | None, unlabelled: Queries | None) -> None:
@@ -184,9 +187,9 @@ def training_pairs(predictor: PlanPredictor, examples: Sequence[Example], *, res
         ContextLengthError: A question does not fit.
         DataError: An example lacks a field or a rationale.
     """
-    plan, task, backend = predictor.plan, predictor.task, predictor.backend
+    plan, task = predictor.plan, predictor.task
     completion = plan.form == "completion"
-    model = getattr(backend, "model", None)
+    model = getattr(innermost(predictor.backend), "model", None)
     end = not completion or bool(model is not None and model.config.is_encoder_decoder)
     pairs = []
     for example in examples:

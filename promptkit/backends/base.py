@@ -18,6 +18,7 @@ __all__ = [
     "check_request",
     "check_score_request",
     "first_error",
+    "innermost",
     "prompt_texts",
     "replies",
 ]
@@ -26,7 +27,8 @@ T = TypeVar("T")
 
 MAX_TEMPERATURE = 10.0
 MAX_SCHEMA = 100_000
-MAX_TOGETHER = 256
+MAX_TOGETHER = 64
+"""Most requests that are sent at once to a backend without ``replies``, which is what a kill can lose."""
 
 
 @runtime_checkable
@@ -38,7 +40,8 @@ class Backend(Protocol):
 
     Some can do more: ``replies(requests)`` tells of each request as it finishes (see ``replies`` below),
     ``stream(request)`` gives a text in pieces, and ``cache_scope`` is a text that tells apart backends of one
-    fingerprint that may answer otherwise.
+    fingerprint that may answer otherwise. One that stands in front of another has it as ``backend`` (see
+    ``innermost`` below).
 
     Attributes:
         name: What users call the model.
@@ -319,6 +322,28 @@ def replies(backend: Backend, requests: Sequence[Request]) -> Generator[tuple[in
                 except PromptkitError as why:
                     reply = why
                 yield place, reply
+
+
+def innermost(backend: Backend) -> Backend:
+    """Finds the model behind backends that stand in front of it, such as a cache.
+
+    Args:
+        backend: Any backend.
+
+    Returns:
+        The last one in the row of ``backend.backend``; itself if it stands in front of none.
+
+    Example:
+        >>> import tempfile
+        >>> from promptkit import CachedBackend, ScriptedBackend
+        >>> model = ScriptedBackend(["yes"])
+        >>> with tempfile.TemporaryDirectory() as folder, CachedBackend(model, folder + "/answers.sqlite") as cached:
+        ...     innermost(cached) is model, innermost(model) is model
+        (True, True)
+    """
+    while isinstance(inner := getattr(backend, "backend", None), Backend):
+        backend = inner
+    return backend
 
 
 def first_error(found: Iterable[tuple[int, T | Exception]], count: int, progress: Progress | None) -> list[T]:

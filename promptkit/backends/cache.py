@@ -66,6 +66,9 @@ class _Row:
 class CachedBackend:
     """Remembers every answer of a backend in a file, so that none is asked for twice.
 
+    It stands in front of any backend. Strategies that learn weights train the local model underneath, and what they
+    fit answers from memory like all others.
+
     Each sample is remembered on its own: after 5 samples of a prompt, 20 ask for 15 more. An answer is found again only
     if nothing that can change it has changed: model, server, learned weights, prompt, every field of the sampling, seed
     and sample index. Many threads and processes may share a file. An answer is stored as soon as it is there, so a run
@@ -115,12 +118,6 @@ class CachedBackend:
         """Closes the file."""
         self.close()
 
-    def __getattr__(self, name: str) -> Any:
-        """Lets a local model underneath check learned weights that are loaded for it."""
-        if name == "check_weights":
-            return getattr(self.backend, name)
-        raise AttributeError(f"CachedBackend has no attribute {name!r}")
-
     def close(self) -> None:
         """Closes the file; the backend underneath stays open. A later call opens the file again."""
         self._store.close()
@@ -139,6 +136,11 @@ class CachedBackend:
     def context_window(self) -> int:
         """Tokens that prompt and completion may have together."""
         return self.backend.context_window
+
+    @property
+    def cache_scope(self) -> str | None:
+        """What tells answers of the model underneath from those of others with its fingerprint, where it says so."""
+        return getattr(self.backend, "cache_scope", None)
 
     @property
     def stats(self) -> CacheStats:

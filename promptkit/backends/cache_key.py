@@ -20,7 +20,7 @@ def scope(backend: Backend) -> str:
     """Tells a backend from all others that may answer otherwise.
 
     Beside the fingerprint, which is that of files or names, a backend says in ``cache_scope`` what else counts, such as
-    the address of a server. For a local model that is the kind of its numbers and of the device that computes them.
+    the address of a server, or the kind of a local model's numbers and of the device that computes them.
 
     Args:
         backend: The model.
@@ -28,10 +28,7 @@ def scope(backend: Backend) -> str:
     Returns:
         A text for ``sample_keys`` and ``score_keys``.
     """
-    model = getattr(backend, "model", None)
-    device = getattr(getattr(model, "device", None), "type", None)
-    said = getattr(backend, "cache_scope", None)
-    return json.dumps([backend.name, backend.fingerprint(), said, str(getattr(model, "dtype", None)), str(device)])
+    return json.dumps([backend.name, backend.fingerprint(), getattr(backend, "cache_scope", None)])
 
 
 def sample_keys(request: Request, of: str) -> list[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -17,7 +19,7 @@ from promptkit.backends.local_mixture import Mixture
 from promptkit.backends.local_models import Loaded, load_model
 from promptkit.backends.local_runs import Run
 from promptkit.backends.local_shelf import Shelf
-from promptkit.backends.model_folder import declared_form, fingerprint, resolve
+from promptkit.backends.model_folder import declared_form, fingerprint, fingerprint_of_settings, resolve
 from promptkit.backends.streaming import OnText, Piecewise, TextPieces
 from promptkit.backends.tokens import TokenCodec
 from promptkit.errors import ArtifactError, SettingError, UnsupportedError, explain
@@ -49,6 +51,10 @@ class LocalBackend:
             whether the tokenizer has a chat template.
         max_context: Context window for a model whose configuration does not tell it, or a smaller one.
         local_files_only: Whether to look for names of the Hub on this machine only.
+
+    Attributes:
+        folder: The model's folder.
+        lock: Held while a batch runs, which may put hooks on the model's modules: who copies them holds it too.
 
     Raises:
         SettingError: A setting is out of range, or contradicts the model.
@@ -87,7 +93,7 @@ class LocalBackend:
             self._eos |= {self._loaded.tokenizer.eos_token_id}  # where the chat template ends a turn
         self._batch_size = batch_size
         self._batch_tokens = batch_tokens
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._fingerprint: str | None = None
         self._grammars: Grammars | None = None
         self._shelf = Shelf(self._loaded, self.fingerprint)
@@ -119,10 +125,16 @@ class LocalBackend:
 
     def fingerprint(self) -> str:
         """Returns a hash of weights, tokenizer and configuration, equal on every machine; computed once."""
-        with self._lock:
+        with self.lock:
             if self._fingerprint is None:
                 self._fingerprint = fingerprint(self.folder)
             return self._fingerprint
+
+    @functools.cached_property
+    def cache_scope(self) -> str:
+        """What can change answers beside the fingerprint: numbers, device, form of prompts, settings of the folder."""
+        settings = fingerprint_of_settings(self.folder)
+        return json.dumps([str(self.model.dtype), self.model.device.type, self.chat, settings])
 
     def check_weights(self, weights: Weights) -> None:
         """Checks that learned weights fit this model; ``generate`` and ``score`` do so for every request.
@@ -258,7 +270,7 @@ class LocalBackend:
     def _guide(self, sampling: Sampling) -> Guide | None:
         if sampling.schema is None:
             return None
-        with self._lock:
+        with self.lock:
             if self._grammars is None:
                 width = self._loaded.model.get_output_embeddings().weight.shape[0]
                 self._grammars = Grammars(self.tokenizer, width, self._eos)
@@ -288,7 +300,7 @@ class LocalBackend:
         ledger: Ledger,
         do: Callable[[Run, tuple[int, ...]], None],
     ) -> None:
-        worker = Worker(replace(self._loaded, mixture=mixture), self._lock, prompts, ledger)
+        worker = Worker(replace(self._loaded, mixture=mixture), self.lock, prompts, ledger)
         worker.work(new_tokens, do, batch_size=self._batch_size, batch_tokens=self._batch_tokens)
 
 

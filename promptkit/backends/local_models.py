@@ -23,7 +23,7 @@ from promptkit.backends.local_mixture import Mixture
 from promptkit.backends.local_runs import CausalRun, Run, Seq2SeqRun, compute_prefix
 from promptkit.errors import BackendError, SettingError, explain, one_of
 
-__all__ = ["DTYPES", "Loaded", "Sharing", "load_model"]
+__all__ = ["DTYPES", "Loaded", "Sharing", "load_model", "no_progress_bars", "start_token"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WINDOW_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
@@ -67,7 +67,7 @@ class Loaded:
     def run(self, prefix: Prefix | None, *, alone: bool = False) -> Run:
         """Opens a batch, with a state of its own."""
         if self.seq2seq:
-            return Seq2SeqRun(self.model, _start_token(self.model), self.mixture)
+            return Seq2SeqRun(self.model, start_token(self.model), self.mixture)
         return CausalRun(
             self.model,
             self.accepts,
@@ -175,7 +175,7 @@ def _window(config: Any, max_context: int | None) -> int:
 
 def _weights(folder: Path, config: Any, dtype: torch.dtype) -> Any:
     kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    with _no_progress_bars():
+    with no_progress_bars():
         model, info = kind.from_pretrained(
             folder,
             config=config,
@@ -198,7 +198,7 @@ def _weights(folder: Path, config: Any, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Keeps transformers' bars out of the output of programs, and leaves its setting as it was."""
     log: Any = logging
     shown = log.is_progress_bar_enabled()
@@ -233,7 +233,8 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(listed)
 
 
-def _start_token(model: Any) -> int:
+def start_token(model: Any) -> int:
+    """Returns the token with which the decoder of an encoder-decoder model starts."""
     for source in (model.generation_config, model.config):
         start = getattr(source, "decoder_start_token_id", None)
         if start is not None:

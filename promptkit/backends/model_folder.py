@@ -10,11 +10,12 @@ from typing import Any
 
 from promptkit.errors import BackendError
 
-__all__ = ["declared_form", "fingerprint", "resolve"]
+__all__ = ["declared_form", "fingerprint", "fingerprint_of_settings", "resolve"]
 
 _VOLATILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")
 _FORM_FILE = "promptkit.json"
+_SETTINGS_FILES = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 def resolve(name: str | Path, *, local_files_only: bool) -> Path:
@@ -142,4 +143,23 @@ def fingerprint(folder: Path) -> str:
                 digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
     essential = {key: value for key, value in _read_json(folder / "config.json").items() if key not in _VOLATILE}
     digest.update(json.dumps(essential, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def fingerprint_of_settings(folder: Path) -> str:
+    """Hashes files that ``fingerprint`` leaves out, although an answer can depend on them.
+
+    They hold the tokens that end a completion, what the tokenizer puts around a text, and in older folders the chat
+    template. Libraries rewrite them with their own version in it, so a saved predictor must not be bound to them.
+
+    Args:
+        folder: The model's folder.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path in (folder / name for name in _SETTINGS_FILES):
+        if path.is_file():
+            digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()

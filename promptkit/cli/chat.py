@@ -14,6 +14,7 @@ from promptkit.cli.options import (
     ApiKeyEnv,
     AskOption,
     BaseUrl,
+    Cache,
     Json,
     Model,
     Samples,
@@ -55,8 +56,9 @@ def chat(
         list[str], typer.Option("--given", metavar="FIELD=TEXT", help="A field for the whole conversation; repeatable.")
     ] = [],  # noqa: B006 - typer copies it
     model: Model = "reference",
-    base_url: BaseUrl = "",
-    api_key_env: ApiKeyEnv = "",
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -75,7 +77,7 @@ def chat(
             shots=shots, select=select, ask=ask, samples=samples, stop=stop, tone=tone, min_agreement=min_agreement
         )
     fields = _read_given(given)
-    backend = open_model(model, base_url, api_key_env)
+    backend = open_model(model, base_url, api_key_env, cache)
     if folder:
         assistant = _load(folder, backend)
     else:

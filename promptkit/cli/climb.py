@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Json, Traceback
+from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Cache, Json, Traceback
 from promptkit.cli.show import Bar, print_json, print_table, printable
 
 if TYPE_CHECKING:
@@ -33,10 +33,15 @@ def climb(
     ] = "",
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME", help="'reference', a folder, or a name on the Hugging Face Hub."),
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="'reference', a folder, a name on the Hugging Face Hub, or one at --base-url.",
+        ),
     ] = None,
-    base_url: BaseUrl = "",
-    api_key_env: ApiKeyEnv = "",
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    cache: Cache = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default the task's.")
     ] = None,
@@ -107,7 +112,8 @@ def climb(
         if value and len(names) > 1:
             raise typer.BadParameter("is of one task only; climb them one by one", param_hint=option)
     given = {
-        "model": model, "data": data, "margin": margin, "confidence": confidence, "seed": seed,
+        "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache,
+        "data": data, "margin": margin, "confidence": confidence, "seed": seed,
         "unlabelled": unlabelled, "on_leakage": "force" if allow_leakage else None,
         "test_items": test_items, "rungs": _split(rungs), "folds": _folds(folds), "folder": folder,
         "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},
@@ -115,7 +121,8 @@ def climb(
     plans = [_settings(task, config, target, len(names) > 1, given) for task in tasks or ("",)]
     if resume and not plans[0].folder:
         raise typer.BadParameter("needs --folder, where the climb is kept", param_hint="--resume")
-    backend = open_model(plans[0].model, base_url, api_key_env)
+    first = plans[0]
+    backend = open_model(first.model, first.base_url, first.api_key_env, first.cache)
     pages = [Path(report) / f"{name}.html" for name in names] if len(names) > 1 else [Path(report)]
     results = []
     for settings, page in zip(plans, pages, strict=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, DataSource, Json, Model, Seed, Traceback
+from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Cache, DataSource, Json, Model, Seed, Traceback
 from promptkit.cli.show import Bar, print_json, printable
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ def compare(
     ] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
     model: Model = "reference",
-    base_url: BaseUrl = "",
-    api_key_env: ApiKeyEnv = "",
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    cache: Cache = None,
     break_even: Annotated[
         bool, typer.Option("--break-even", help="Tell after how many requests the training of an arm is repaid.")
     ] = False,
@@ -78,7 +79,7 @@ def compare(
     """
     import promptkit as pk
 
-    known = _open(arms, model, base_url, api_key_env)
+    known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache))
     running = [one for one in known.values() if not isinstance(one, Mapping)]
     examples = None
     if running:
@@ -113,7 +114,7 @@ def compare(
         print(printable(f"\n{name} instead of {found.baseline}\n{one}"))
 
 
-def _open(texts: list[str], model: str, base_url: str = "", api_key_env: str = "") -> dict[str, Any]:
+def _open(texts: list[str], make: Callable[[], pk.Backend]) -> dict[str, Any]:
     """Opens reports and saved predictors, by name; a model is loaded where there is a predictor, once."""
     import promptkit as pk
     from promptkit.comparison import load_reports
@@ -123,7 +124,7 @@ def _open(texts: list[str], model: str, base_url: str = "", api_key_env: str = "
     if missing:
         raise pk.DataError(f"{missing[0]}: no such file or folder; give saved predictors or files of eval --json")
     saved = any(Path(path).is_dir() for _, path in paths)
-    backend = open_model(model, base_url, api_key_env) if saved else None
+    backend = make() if saved else None
     known: dict[str, Any] = {}
     for name, path in paths:
         if backend is not None and Path(path).is_dir():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import ApiKeyEnv, BaseUrl, Json, Model, Seed, Select, Traceback, parse_shots
+from promptkit.cli.options import ApiKeyEnv, BaseUrl, Cache, Json, Model, Seed, Select, Traceback, parse_shots
 from promptkit.cli.reports import describe, print_reports
 from promptkit.cli.run import choose_adapter
 from promptkit.cli.show import Bar
@@ -34,8 +34,9 @@ def demo(
     ] = 20,
     select: Select = "balanced",
     model: Model = "reference",
-    base_url: BaseUrl = "",
-    api_key_env: ApiKeyEnv = "",
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -50,7 +51,7 @@ def demo(
     sources = domain or pk.list_tasks()
     tasks = [pk.load_task(source) for source in sources]
     data = {task.name: pk.load_examples(source) for task, source in zip(tasks, sources, strict=True)}
-    backend = open_model(model, base_url, api_key_env)
+    backend = open_model(model, base_url, api_key_env, cache)
     rungs = {task.name: _rungs(task, numbers, samples) for task in tasks}
     total = sum(len(rungs[task.name]) * len(data[task.name].test[:items]) for task in tasks)
     reports: dict[tuple[str, str], pk.Report] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from promptkit.cli.options import Json, Traceback
+from promptkit.cli.options import Json, NoServer, Traceback
 from promptkit.cli.show import print_json, printable
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def export(
         str,
         typer.Option("--model", metavar="NAME", help="The model it was fitted on: 'reference', a folder, or a name."),
     ] = "reference",
+    base_url: NoServer = None,
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from promptkit.cli.inputs import read_queries
 from promptkit.cli.models import open_model
-from promptkit.cli.options import ApiKeyEnv, BaseUrl, DataSource, Json, Model, Seed, TaskName, Traceback
+from promptkit.cli.options import ApiKeyEnv, BaseUrl, Cache, DataSource, Json, Model, Seed, TaskName, Traceback
 from promptkit.cli.show import Bar, print_json, print_table
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ def fit(
     ] = "",
     data: DataSource = "",
     model: Model = "reference",
-    base_url: BaseUrl = "",
-    api_key_env: ApiKeyEnv = "",
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -98,7 +99,7 @@ def fit(
     # Nothing is scored on test here, so leakage between splits is worth a warning only.
     examples = pk.load_examples(data or task, task=known, on_leakage="warn")
     queries = read_queries(unlabelled, known) if unlabelled else None
-    backend = open_model(model, base_url, api_key_env)
+    backend = open_model(model, base_url, api_key_env, cache)
     extra: dict[str, Any] = {}
     with Bar(f"{known.name}: {strategy}") as bar:
         if learned:

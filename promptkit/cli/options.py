@@ -13,9 +13,11 @@ __all__ = [
     "ApiKeyEnv",
     "AskOption",
     "BaseUrl",
+    "Cache",
     "DataSource",
     "Json",
     "Model",
+    "NoServer",
     "Samples",
     "Seed",
     "Select",
@@ -40,6 +42,14 @@ def wants_traceback(ctx: Any) -> bool:
     return bool(ctx.meta.get(_TRACEBACK))
 
 
+def _refuse_server(value: str | None) -> None:
+    if value is not None:
+        raise typer.BadParameter(
+            "must be left out for this command, which needs a model's own files, and a server does not show them; name "
+            "a folder or a model of the Hugging Face Hub with --model"
+        )
+
+
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder.")]
 Model = Annotated[
     str,
@@ -48,10 +58,17 @@ Model = Annotated[
     ),
 ]
 BaseUrl = Annotated[
-    str, typer.Option("--base-url", metavar="URL", help="An OpenAI-compatible server, as http://localhost:8000/v1.")
+    str | None,
+    typer.Option("--base-url", metavar="URL", help="An OpenAI-compatible server, as http://localhost:8000/v1."),
 ]
+NoServer = Annotated[str | None, typer.Option("--base-url", hidden=True, callback=_refuse_server)]
 ApiKeyEnv = Annotated[
-    str, typer.Option("--api-key-env", metavar="NAME", help="The environment variable with the server's API key.")
+    str | None,
+    typer.Option("--api-key-env", metavar="NAME", help="The environment variable with the server's API key."),
+]
+Cache = Annotated[
+    str | None,
+    typer.Option("--cache", metavar="FILE", help="Keep answers in this SQLite file, and take those that it has."),
 ]
 Select = Annotated[
     Literal["first", "random", "balanced", "nearest", "diverse", "searched"],

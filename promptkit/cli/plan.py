@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from promptkit.cli.options import Json, Traceback
+from promptkit.cli.options import Json, NoServer, Traceback
 from promptkit.cli.show import print_json, printable
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def plan(
         str,
         typer.Option("--model", metavar="NAME", help="'reference', a folder with a config.json, or a name on the Hub."),
     ] = "reference",
+    base_url: NoServer = None,
     strategy: Annotated[
         Literal["few_shot", "chain_of_thought", "soft_prompt", "lora"], typer.Option("--strategy", help="The strategy.")
     ] = "lora",

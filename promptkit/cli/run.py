@@ -15,6 +15,7 @@ from promptkit.cli.options import (
     ApiKeyEnv,
     AskOption,
     BaseUrl,
+    Cache,
     DataSource,
     Json,
     Model,
@@ -51,8 +52,9 @@ def predict(
     data: DataSource = "",
     adapter: Adapter = "",
     model: Model = "reference",
-    base_url: BaseUrl = "",
-    api_key_env: ApiKeyEnv = "",
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -67,12 +69,12 @@ def predict(
 
     known = pk.load_task(task)
     queries = read_queries(source, known)
-    predictor = _load(known, adapter, open_model(model, base_url, api_key_env)) if adapter else None
+    predictor = _load(known, adapter, open_model(model, base_url, api_key_env, cache)) if adapter else None
     if predictor is None:
         fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
         # Nothing is scored here, so leakage between splits is worth a warning only.
         examples = pk.load_examples(data or task, task=known, on_leakage="warn") if shots else None
-        predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env), seed)
+        predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env, cache), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
     if json:
@@ -106,8 +108,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
     adapter: Adapter = "",
     model: Model = "reference",
-    base_url: BaseUrl = "",
-    api_key_env: ApiKeyEnv = "",
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -122,13 +125,13 @@ def evaluate(
     examples = pk.load_examples(data or task, task=known, on_leakage="warn" if allow_leakage else "auto")
     chosen = examples.splits[split][:limit]
     if adapter:
-        named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env))}
+        named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache))}
     else:
         adapters = {
             describe(n, ask, samples, stop): choose_adapter(known, n, select, ask, samples, vote, stop, answer_by)
             for n in numbers
         }
-        backend = open_model(model, base_url, api_key_env)
+        backend = open_model(model, base_url, api_key_env, cache)
         named = {name: _fit(one, examples, backend, seed) for name, one in adapters.items()}
     reports = {}
     for name, predictor in named.items():

@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from promptkit.backends.base import innermost
 from promptkit.errors import SettingError, UnsupportedError, explain, one_of
 from promptkit.export import write
 from promptkit.export.vllm import check_vllm
@@ -39,7 +40,8 @@ def export(predictor: Learned, folder: str | os.PathLike[str], to: str = "peft")
     ``soft_prompt``, because PEFT keeps them apart.
 
     Args:
-        predictor: A predictor with ``lora``, ``soft_prompt`` or both, on a ``LocalBackend``.
+        predictor: A predictor with ``lora``, ``soft_prompt`` or both, on a ``LocalBackend``, also behind a
+            ``CachedBackend``.
         folder: Where to write; a new or empty folder.
         to: ``peft``, ``merged``, ``baked`` or ``prompt-embeds``.
 
@@ -98,7 +100,7 @@ def _check_weights(predictor: Learned, to: str) -> None:
 def _local(predictor: Learned) -> LocalBackend:
     from promptkit.backends import LocalBackend  # loads torch, which a refused call need not pay for
 
-    backend = predictor.backend
+    backend = innermost(predictor.backend)
     if not isinstance(backend, LocalBackend):
         must = "a LocalBackend, whose model the weights belong to"
         raise UnsupportedError(explain("backend", of="export", must=must, got=type(backend).__name__))

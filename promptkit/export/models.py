@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
-from promptkit.backends.local_models import _no_progress_bars
+from promptkit.backends.local_models import no_progress_bars
 from promptkit.backends.local_weights import fold_lora, soft_vectors
 from promptkit.errors import BackendError, UnsupportedError
 from promptkit.export.tokens import check_front, with_soft_tokens
@@ -105,7 +105,7 @@ def write_baked(predictor: Learned, backend: LocalBackend, stage: Path) -> JSONO
 
 def _copy(backend: LocalBackend) -> Any:
     """Copies the modules of a model; numbers are shared until they are replaced."""
-    with backend._lock:  # a batch may be putting hooks on the modules that are copied
+    with backend.lock:  # a batch may be putting hooks on the modules that are copied
         return make_twin(backend.model).requires_grad_(False)
 
 
@@ -196,7 +196,7 @@ def _check_equal(model: Any, wanted: Tensor, ids: list[int], rows: int) -> None:
 def _save(model: Any, tokenizer: Any, backend: LocalBackend, stage: Path) -> None:
     model.config._name_or_path = ""  # where the base lies is nobody else's business
     try:
-        with _no_progress_bars():
+        with no_progress_bars():
             model.save_pretrained(stage)
         tokenizer.save_pretrained(stage)
     except OSError:

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from promptkit.backends import Backend
-from promptkit.backends.base import first_error
+from promptkit.backends.base import MAX_TOGETHER, first_error, innermost
 from promptkit.backends.base import replies as backend_replies
 from promptkit.backends.cache_key import sample_keys, scope, score_keys
 from promptkit.errors import PromptkitError
@@ -18,7 +18,7 @@ from promptkit.types import Completion, Progress, Prompt, Reply, Request, ScoreR
 
 __all__ = ["JournaledBackend", "Spent"]
 
-CHUNK = 64
+CHUNK = MAX_TOGETHER
 """Most requests that are sent at once, which is what a kill can lose."""
 
 
@@ -48,11 +48,13 @@ class Spent:
 class JournaledBackend:
     """Stands in front of a model and looks like it, also to ``isinstance``: strategies that train need its weights.
 
+    The model may itself stand behind a cache, which then answers what the journal does not know.
+
     A request is known by everything on which its answer may depend, as in ``CachedBackend``. That one makes answers
     free; here a replayed answer keeps what it cost when it was made, because the record tells what a rung costs.
 
     Args:
-        inner: The model.
+        backend: The model, perhaps behind a ``CachedBackend``.
         journal: Where answers are kept. It belongs to this model alone, which the climb makes sure of.
 
     Example:
@@ -65,8 +67,8 @@ class JournaledBackend:
         (1, 1, True)
     """
 
-    def __init__(self, inner: Backend, journal: Journal) -> None:
-        self.inner = inner
+    def __init__(self, backend: Backend, journal: Journal) -> None:
+        self.backend = backend
         self._journal = journal
         totals = [0, 0, 0]
         for kind in ("reply:", "score:"):
@@ -76,36 +78,37 @@ class JournaledBackend:
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the model's, but no answer goes past the journal."""
-        found = getattr(self.inner, name)
-        return self._replies if name == "replies" else found
+        if name == "replies" and hasattr(self.backend, name):
+            return self._replies
+        return getattr(innermost(self), name)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:
         """The class of the model."""
-        return type(self.inner)
+        return type(innermost(self))
 
     @property
     def name(self) -> str:
         """What users call the model."""
-        return self.inner.name
+        return self.backend.name
 
     @property
     def chat(self) -> bool:
         """Whether prompts should be rendered as chat messages."""
-        return self.inner.chat
+        return self.backend.chat
 
     @property
     def context_window(self) -> int:
         """Tokens that prompt and completion may have together."""
-        return self.inner.context_window
+        return self.backend.context_window
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Returns how many tokens of the context window a prompt takes."""
-        return self.inner.count_tokens(prompt)
+        return self.backend.count_tokens(prompt)
 
     def fingerprint(self) -> str:
         """Returns the fingerprint of the model."""
-        return self.inner.fingerprint()
+        return self.backend.fingerprint()
 
     def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
         """Completes every request, asking the model for those that are new.
@@ -117,7 +120,7 @@ class JournaledBackend:
         Returns:
             One reply per request, in order.
         """
-        if hasattr(self.inner, "replies"):
+        if hasattr(self.backend, "replies"):
             return first_error(self._replies(requests), len(requests), progress)
         keys = self._request_keys(requests)
         missing = {key: request for key, request in zip(keys, requests, strict=True) if self._journal.get(key) is None}
@@ -126,7 +129,7 @@ class JournaledBackend:
         for start in range(0, len(todo), CHUNK):
             part = todo[start : start + CHUNK]
             step = _shifted(progress, known + start, len(requests))
-            replies = self.inner.generate([request for _, request in part], progress=step)
+            replies = self.backend.generate([request for _, request in part], progress=step)
             self._keep({key: _from_reply(reply) for (key, _), reply in zip(part, replies, strict=True)})
         if progress is not None and not todo:
             progress(len(requests), len(requests))
@@ -141,13 +144,13 @@ class JournaledBackend:
         Returns:
             Per request and continuation: log-probability and number of tokens.
         """
-        of = scope(self.inner)
+        of = scope(self.backend)
         keys = [_key("score", score_keys(request, of)) for request in requests]
         missing = {key: request for key, request in zip(keys, requests, strict=True) if self._journal.get(key) is None}
         todo = list(missing.items())
         for start in range(0, len(todo), CHUNK):
             part = todo[start : start + CHUNK]
-            rows = self.inner.score([request for _, request in part])
+            rows = self.backend.score([request for _, request in part])
             self._keep({
                 key: {"scores": [list(pair) for pair in row],
                       "spent": [1, self.count_tokens(request.prompt), sum(tokens for _, tokens in row)]}
@@ -164,14 +167,14 @@ class JournaledBackend:
         todo = [key for key in places if self._journal.get(key) is None]
         for key in places.keys() - set(todo):
             yield from ((place, _to_reply(self._journal.get(key))) for place in places[key])
-        with contextlib.closing(backend_replies(self.inner, [requests[places[key][0]] for key in todo])) as told:
+        with contextlib.closing(backend_replies(self.backend, [requests[places[key][0]] for key in todo])) as told:
             for number, reply in told:
                 if not isinstance(reply, PromptkitError):
                     self._keep({todo[number]: _from_reply(reply)})
                 yield from ((place, reply) for place in places[todo[number]])
 
     def _request_keys(self, requests: Sequence[Request]) -> list[str]:
-        of = scope(self.inner)
+        of = scope(self.backend)
         return [_key("reply", sample_keys(request, of)) for request in requests]
 
     def _keep(self, values: dict[str, Any]) -> None:

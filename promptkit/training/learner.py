@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from promptkit.backends.local_models import _start_token
+from promptkit.backends.local_models import start_token
 from promptkit.errors import UnsupportedError
 from promptkit.training.batches import Item, collate, cut
 from promptkit.training.low_rank import LowRank
@@ -44,7 +44,7 @@ def learning(
     Yields:
         The learner; its first numbers are drawn from torch's global generator.
     """
-    with backend._lock:  # a batch may be putting hooks on the modules that are copied
+    with backend.lock:  # a batch may be putting hooks on the modules that are copied
         twin = make_twin(backend.model)
     with frozen(backend.model):
         seq2seq = backend._loaded.seq2seq
@@ -101,7 +101,7 @@ class Learner:
         self._seq2seq = seq2seq
         self._bfloat16 = bfloat16
         self._head = AnswerHead(model)
-        self._decoder_start = _start_token(model) if seq2seq else None
+        self._decoder_start = start_token(model) if seq2seq else None
         self.groups = self._groups()
         self.parameters: dict[str, nn.Parameter] = {
             name: parameter for group in self.groups for name, parameter in group.parameters.items()

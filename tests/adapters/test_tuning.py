@@ -14,11 +14,13 @@ import pytest
 import promptkit as pk
 from promptkit import (
     ArtifactError,
+    CachedBackend,
     ChainOfThought,
     ContextLengthError,
     DataError,
     FewShot,
     LoRA,
+    RemoteBackend,
     ScriptedBackend,
     SettingError,
     SoftPrompt,
@@ -221,6 +223,40 @@ def test_a_backend_without_a_model_is_refused() -> None:
             adapter.fit(examples(), ScriptedBackend())
 
 
+def test_a_server_behind_a_cache_is_refused_for_what_it_is_and_not_asked(tmp_path: Path) -> None:
+    with CachedBackend(RemoteBackend("http://127.0.0.1:9/v1", "m"), tmp_path / "answers.sqlite") as backend:
+        with pytest.raises(UnsupportedError, match=r"LocalBackend.*got 'RemoteBackend'.*in a shell no --base-url"):
+            LoRA(TASK).fit(examples(), backend)
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_weights_are_learned_behind_a_cache_and_answer_from_it(
+    kind: str, backend_of: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = backend_of(kind)
+    queries = [one.query for one in examples()[-3:]]
+    own = {**QUICK, "instruction": 0}
+    strategies = {
+        "soft": SoftPrompt(TASK, tokens=3, init="handdown", **own),
+        "lora": LoRA(TASK, rank=2, shots=1, learning_rate=0.5, **own),
+    }
+    plain = {name: one.fit(examples()[:8], local, dev=examples()[8:9]) for name, one in strategies.items()}
+    wanted = {name: [p.text for p in one.predict(queries)] for name, one in plain.items()}
+    assert wanted["soft"] != wanted["lora"]
+    path = tmp_path / "answers.sqlite"
+    with CachedBackend(local, path) as backend:
+        for name, adapter in strategies.items():
+            fitted = adapter.fit(examples()[:8], backend, dev=examples()[8:9])
+            assert (fitted.soft_prompt, fitted.lora) == (plain[name].soft_prompt, plain[name].lora)
+            assert fitted.backend is backend
+            assert [p.text for p in fitted.predict(queries)] == wanted[name]
+            fitted.save(tmp_path / name)
+    with CachedBackend(local, path) as backend:
+        monkeypatch.setattr(local, "generate", lambda *_, **__: pytest.fail("the model was asked"))
+        for name in strategies:
+            assert [p.text for p in pk.load(tmp_path / name, backend).predict(queries)] == wanted[name]
+
+
 def test_virtual_tokens_take_room_from_demonstrations_and_questions(backend_of: Callable[..., Any]) -> None:
     backend = backend_of("llama")
     fitted = SoftPrompt(TASK, tokens=100, shots=4, **QUICK).fit(examples()[:6], backend)
@@ -289,6 +325,14 @@ def test_weights_of_another_model_are_refused_even_with_same_model_false(
     for same_model in (True, False):
         with pytest.raises(ArtifactError, match="its weights fit no other"):
             pk.load(folder, backend_of("qwen2"), same_model=same_model)
+
+
+def test_a_server_plays_no_learned_weights_and_is_not_asked_who_it_is(folder: Path, tmp_path: Path) -> None:
+    server = RemoteBackend("http://127.0.0.1:9/v1", "m")
+    with CachedBackend(server, tmp_path / "answers.sqlite") as cached:
+        for backend in (server, cached):
+            with pytest.raises(ArtifactError, match="backend must be a LocalBackend, since there are learned weights"):
+                pk.load(folder, backend)
 
 
 @pytest.mark.parametrize("name", ["lora.safetensors", "lora.json", "soft_prompt.json"])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptkit import CachedBackend
 from promptkit.backends.base import (
     Backend,
     check_fits,
@@ -13,6 +15,7 @@ from promptkit.backends.base import (
     check_request,
     check_score_request,
     first_error,
+    innermost,
     prompt_texts,
     replies,
 )
@@ -119,7 +122,7 @@ def test_many_requests_are_asked_some_at_a_time() -> None:
     backend = ScriptedBackend(lambda request, index: request.prompt.text or "")
     found = dict(replies(backend, [Request(Prompt(text=f"q{n}")) for n in range(600)]))
     assert [found[n].completions[0].text for n in range(600)] == [f"q{n}" for n in range(600)]  # type: ignore[union-attr]
-    assert backend._calls == 3
+    assert backend._calls == 10
 
 
 def test_the_first_error_is_raised_and_the_rest_given_up() -> None:
@@ -170,3 +173,11 @@ def test_backends_without_a_model_refuse_weights(name: str) -> None:
         backend.generate([Request(prompt, **own)])  # type: ignore[arg-type]
     with pytest.raises(UnsupportedError, match=f"{name} must be None for ScriptedBackend"):
         backend.score([ScoreRequest(prompt, ("a",), **own)])  # type: ignore[arg-type]
+
+
+def test_the_model_is_found_behind_whatever_stands_in_front_of_it(tmp_path: Path) -> None:
+    model = ScriptedBackend(["x"])
+    cached = CachedBackend(CachedBackend(model, tmp_path / "a.sqlite"), tmp_path / "b.sqlite")
+    assert innermost(cached) is innermost(model) is model
+    model.backend = "vllm"  # type: ignore[attr-defined]  # a stranger's attribute of that name is no model
+    assert innermost(cached) is model

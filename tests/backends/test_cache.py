@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib.util
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,11 @@ from promptkit import (
 from promptkit.backends.cache import CacheStats
 from promptkit.testing import ScriptedServer, check_adapter
 from promptkit.types import Completion, Reply, Usage
+
+spec = importlib.util.spec_from_file_location("learned_for_caches", Path(__file__).with_name("learned.py"))
+assert spec and spec.loader
+learned = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(learned)
 
 
 def ask(text: str = "q", *samples: int, **sampling: Any) -> Request:
@@ -118,13 +125,39 @@ def test_it_shows_the_face_of_the_model_underneath(path: Path) -> None:
         assert backend.backend is model
 
 
-def test_learned_weights_are_checked_by_the_model_underneath(path: Path) -> None:
-    model = ScriptedBackend(["x"])
+def test_learned_weights_of_a_request_are_told_apart(path: Path, tiny: Callable[..., Path]) -> None:
+    from promptkit.backends.local import LocalBackend
+
+    model = LocalBackend(tiny("llama"))
+    softs, loras = (None, learned.soft_prompt(model), learned.prefix(model)), (None, learned.lora(model, 1))
+    base = Request(Prompt(text="Review: a fine film"), Sampling(max_new_tokens=6))
+    requests = [replace(base, soft_prompt=soft, lora=lora) for soft in softs for lora in loras]
+    requests.append(replace(base, lora=learned.lora(model, 2)))
+    scored = [ScoreRequest(one.prompt, (" a", " b"), one.soft_prompt, one.lora) for one in requests]
+    wanted, scores = model.generate(requests), model.score(scored)
+    assert len({reply.completions for reply in wanted}) == len(set(scores)) == len(requests)
+    texts = [reply.completions[0].text for reply in wanted]
     with CachedBackend(model, path) as backend:
-        assert not hasattr(backend, "check_weights")
-        model.check_weights = "checked"  # type: ignore[attr-defined]
-        assert backend.check_weights == "checked"
-        assert not hasattr(backend, "something_else")
+        for one, text, request, row in zip(requests, texts, scored, scores, strict=True):
+            assert backend.generate([one])[0].completions[0].text == text
+            assert [value for value, _ in backend.score([request])[0]] == pytest.approx([value for value, _ in row])
+        alone = backend.generate(requests), backend.score(scored)
+    with CachedBackend(Silent(model), path) as backend:
+        assert (backend.generate(requests), backend.score(scored)) == alone
+        assert backend.stats == CacheStats(hits=len(requests) * 3)
+
+
+class Silent:
+    """A model that says who it is, and answers nothing."""
+
+    def __init__(self, model: Any) -> None:
+        self.name, self.chat, self.context_window = model.name, model.chat, model.context_window
+        self.cache_scope, self.count_tokens, self.fingerprint = model.cache_scope, model.count_tokens, model.fingerprint
+
+    def generate(self, requests: Any, *, progress: Any = None) -> list[Reply]:
+        raise AssertionError("it was asked")
+
+    score = generate
 
 
 def test_progress_is_told(model: ScriptedBackend, path: Path) -> None:

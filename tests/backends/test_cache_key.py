@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptkit import RemoteBackend, ScriptedBackend
+from promptkit import CachedBackend, RemoteBackend, ScriptedBackend
 from promptkit.backends.cache_key import _plain, sample_keys, scope, score_keys
 from promptkit.types import Message, Prompt, Request, Sampling, ScoreRequest, Weights
 
@@ -115,22 +120,60 @@ def test_what_a_backend_is() -> None:
     assert len({*scopes, *remotes}) == 7
 
 
-@pytest.mark.parametrize(("dtype", "device"), [("torch.bfloat16", "cpu"), ("torch.float32", "cuda")])
-def test_numbers_and_device_of_a_local_model_count(dtype: str, device: str) -> None:
-    class Device:
-        def __init__(self, kind: str) -> None:
-            self.type = kind
+def test_a_cache_in_between_hides_nothing_of_a_backend(tmp_path: Path) -> None:
+    """Else two servers with one fingerprint would share answers behind two caches, or behind a journal and a cache."""
+    scopes = set()
+    for url in ("http://127.0.0.1:9/v1", "http://127.0.0.1:10/v1"):
+        backend = RemoteBackend(url, "m")
+        backend._fingerprint = "the same"
+        cached = CachedBackend(CachedBackend(backend, tmp_path / "a.sqlite"), tmp_path / "b.sqlite")
+        assert scope(cached) == scope(backend)
+        scopes.add(scope(cached))
+    assert len(scopes) == 2
 
-    class Model:
-        def __init__(self, dtype: str, device: str) -> None:
-            self.dtype, self.device = dtype, Device(device)
 
-    def local(dtype: str, device: str) -> ScriptedBackend:
-        backend = ScriptedBackend(["a"])
-        backend.model = Model(dtype, device)  # type: ignore[attr-defined]
-        return backend
+def test_numbers_device_and_form_of_a_local_model_count(tmp_path: Path) -> None:
+    from promptkit.backends.local import LocalBackend
 
-    assert scope(local(dtype, device)) != scope(local("torch.float32", "cpu"))
+    def said(dtype: str = "torch.float32", device: str = "cpu", chat: bool = False) -> str:
+        model = SimpleNamespace(dtype=dtype, device=SimpleNamespace(type=device))
+        return LocalBackend.cache_scope.func(SimpleNamespace(model=model, chat=chat, folder=tmp_path))  # type: ignore[arg-type]
+
+    found = [said(), said(dtype="torch.bfloat16"), said(device="cuda"), said(chat=True)]
+    assert len(set(found)) == 4
+    assert said() == found[0]
+
+
+def test_settings_that_change_answers_count_although_the_fingerprint_leaves_them_out(
+    tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    from promptkit.backends.local import LocalBackend
+
+    folder = Path(shutil.copytree(tiny("llama", chat=True), tmp_path / "mine"))
+    first = LocalBackend(folder)
+    request = Request(Prompt(text="Review: a fine film"), Sampling(max_new_tokens=12))
+    whole = first.generate([request])[0].completions[0]
+    wanted = scope(first)  # read before the folder is changed
+    path = folder / "generation_config.json"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "eos_token_id": list(range(first.tokenizer.vocab_size))})
+    )
+    changed = LocalBackend(folder)
+    assert changed.fingerprint() == first.fingerprint()
+    cut = changed.generate([request])[0].completions[0]
+    assert (whole.finish, cut.finish) == ("length", "eos")
+    assert sample_keys(request, scope(changed)) != sample_keys(request, wanted)
+
+    messages = Request(Prompt(messages=(Message("user", "2 + 2 ="),)), Sampling(max_new_tokens=4))
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    settings = folder / "tokenizer_config.json"
+    scopes, counts = set(), set()
+    for template in ("{{ messages[0].content }}", "Well: {{ messages[0].content }}"):
+        settings.write_text(json.dumps({**json.loads(settings.read_text()), "chat_template": template}))
+        backend = LocalBackend(folder)
+        scopes.add(scope(backend))
+        counts.add(backend.count_tokens(messages.prompt))
+    assert len(scopes) == len(counts) == 2
 
 
 def test_what_has_no_plain_form_is_refused_rather_than_left_out() -> None:

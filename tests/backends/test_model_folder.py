@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptkit.backends import model_folder
-from promptkit.backends.model_folder import declared_form, fingerprint, resolve
+from promptkit.backends.model_folder import declared_form, fingerprint, fingerprint_of_settings, resolve
 from promptkit.errors import BackendError
 
 
@@ -95,3 +95,14 @@ def test_fingerprints_follow_what_decides_answers(folder: Path, tmp_path: Path) 
         (moved / name).write_bytes(content)
         seen.add(fingerprint(moved))
     assert len(seen) == 5
+
+
+def test_settings_have_a_fingerprint_of_their_own(folder: Path) -> None:
+    seen, first = {fingerprint_of_settings(folder)}, fingerprint(folder)
+    for name in ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        (folder / name).write_text("{}")
+        seen.add(fingerprint_of_settings(folder))
+    (folder / "README.md").write_text("notes")
+    assert fingerprint_of_settings(folder) in seen
+    assert len(seen) == 5 and all(len(one) == 64 for one in seen)
+    assert fingerprint(folder) == first  # a saved predictor is not bound to them

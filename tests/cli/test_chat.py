@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import promptkit as pk
+from promptkit.testing import ScriptedServer
 
 from .conftest import Run
 
@@ -62,6 +63,25 @@ def test_saved_assistants_and_predictors_talk(run: Run, folders: tuple[str, str]
         outcome = run("chat", folder, stdin=QUESTION.format("Finland"))
         assert (outcome.code, outcome.out, outcome.err) == (0, "Helsinki\n", "")
     assert "Be brief." in str(model[-1].requests[-1].prompt.text)
+
+
+def test_a_saved_predictor_talks_on_a_server_and_a_terminal_streams_what_is_remembered(
+    run: Run, domain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from promptkit.cli import chat
+
+    with ScriptedServer(pk.ScriptedBackend([" Helsinki"])) as server:
+        options = ["--base-url", server.base_url, "--model", "scripted", "--cache", str(tmp_path / "answers.sqlite")]
+        assert run("fit", domain, "--strategy", "few_shot", "--out", str(tmp_path / "mine"), *options).code == 0
+        piped = run("chat", str(tmp_path / "mine"), *options, stdin=QUESTION.format("Finland"))
+        assert (piped.code, piped.out, piped.err) == (0, "Helsinki\n", "")
+        seen = len(server.seen)
+        lines = iter([QUESTION.format("Finland"), "/quit"])
+        monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+        monkeypatch.setattr(chat, "sys", Terminal())
+        live = run("chat", str(tmp_path / "mine"), *options)
+        assert live.out.splitlines() == ["capitals on scripted. " + chat._HELP, "Helsinki"]
+        assert len(server.seen) == seen + 1  # its name, and no completion
 
 
 def test_what_is_neither_is_refused(run: Run, domain: str, model: Models) -> None:

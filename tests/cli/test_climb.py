@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import promptkit as pk
+from promptkit.testing import ScriptedServer
 
 LADDER = ("--rungs", "zero-shot,few-shot", "--folds", "0")
 
@@ -56,6 +57,31 @@ def test_a_file_gives_the_settings(run, domain, model, tmp_path: Path) -> None: 
     found = run("climb", "--config", str(path), "--margin", "0.1", "--json")
     record = pk.Record.model_validate(json.loads(found.out))
     assert (record.settings.seed, record.settings.margin, record.settings.rungs) == (5, 0.1, ("zero-shot",))
+
+
+def test_a_file_gives_server_and_cache_and_options_win(  # type: ignore[no-untyped-def]
+    run, domain, model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIMB_KEY", "sk-climb")
+    path = tmp_path / "climb.yaml"
+    with ScriptedServer(pk.ScriptedBackend([" Lima"]), api_key="sk-climb") as server:
+        path.write_text(
+            f"task: {domain}\nrungs: [zero-shot]\nfolds: 0\nmodel: scripted\nbase_url: {server.base_url}\n"
+            "api_key_env: CLIMB_KEY\ncache: answers.sqlite\n"
+        )
+        first = run("climb", "--config", str(path), "--json")
+        assert first.code == 0, first.err
+        seen = len(server.seen)
+        assert run("climb", "--config", str(path), "--json").code == 0
+        assert len(server.seen) == seen + 1  # its name, and no completion
+        assert (tmp_path / "answers.sqlite").is_file() and not model
+        here = str(tmp_path / "here.sqlite")
+        assert run("climb", "--config", str(path), "--cache", here, "--json").code == 0
+        assert len(server.seen) > seen + 2 and Path(here).is_file()
+    local = ["--base-url", "", "--api-key-env", "", "--model", "mine"]
+    found = run("climb", "--config", str(path), *local, "--json")
+    assert (found.code, json.loads(found.out)["model"]["name"]) == (0, "mine")
+    assert model[0].requests
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,17 @@ def test_weights_are_fitted_saved_and_used(
     assert json.loads(scored.out)[0]["items"] == 2
 
 
+def test_weights_are_fitted_and_used_through_a_cache(run: Run, domain: str, folder: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "mine")
+    options = ("--model", folder, "--cache", str(tmp_path / "answers.sqlite"), "--json")
+    outcome = run("fit", domain, "--strategy", "lora", "--rank", "2", *QUICK, "--out", out, *options)
+    assert outcome.code == 0, outcome.err
+    question = "What is the capital of Peru?\n"
+    first, again = (json.loads(run("predict", domain, "--adapter", out, *options, stdin=question).out) for _ in "12")
+    plain = json.loads(run("predict", domain, "--adapter", out, "--model", folder, "--json", stdin=question).out)
+    assert first["text"] == again["text"] == plain["text"]
+
+
 def test_json_tells_settings_and_notes(run: Run, domain: str, folder: str, tmp_path: Path) -> None:
     out = str(tmp_path / "mine")
     arguments = ("--strategy", "soft_prompt", "--tokens", "3", *QUICK, "--out", out, "--model", folder, "--json")

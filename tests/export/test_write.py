@@ -119,6 +119,16 @@ def test_what_would_be_lost_is_not_exported(backend, make, tmp_path, kinds, to, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_cache_in_front_of_the_model_changes_nothing(backend, make, tmp_path):
+    engine = backend("llama")
+    lora = make.low_rank(engine)
+    with pk.CachedBackend(engine, tmp_path / "answers.sqlite") as cached:
+        for to in ("peft", "merged"):
+            export(make.predictor(cached, lora=lora), tmp_path / to, to)
+    assert read_peft_folder(tmp_path / "peft", engine.fingerprint()) == lora
+    assert (tmp_path / "merged" / "model.safetensors").is_file()
+
+
 def test_a_backend_without_a_model_exports_nothing(backend, make, tmp_path):
     scripted = pk.ScriptedBackend(lambda request, index: "")
     with pytest.raises(pk.UnsupportedError, match="must be a LocalBackend"):

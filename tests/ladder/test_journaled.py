@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from promptkit.backends import Backend, ScriptedBackend
+from promptkit.backends import Backend, CachedBackend, ScriptedBackend
 from promptkit.backends.base import replies
 from promptkit.errors import BackendError, PromptkitError
 from promptkit.ladder.journal import Journal
@@ -46,7 +46,7 @@ def test_every_field_of_a_request_makes_it_another() -> None:
     assert {field.name for field in fields(Sampling)} == set(SAMPLINGS)
     _, backend = wrapped()
     asked = []
-    backend.inner = replace_generate(asked)
+    backend.backend = replace_generate(asked)
     for request in variants() * 2:
         backend.generate([request])
     assert len(asked) == len(variants())
@@ -150,3 +150,24 @@ def test_half_of_a_batch_is_kept_when_it_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_model_without_replies_has_none_in_front_of_it_either() -> None:
     assert not hasattr(JournaledBackend(ScriptedBackend(["x"]), Journal(None)), "replies")
+
+
+def test_behind_a_cache_it_passes_for_the_same_model_and_knows_the_same_answers(tmp_path: Path) -> None:
+    model, backend = wrapped(Journal(tmp_path / "journal"))
+    requests = [replace(BASE, seed=seed, samples=(0, 1)) for seed in range(3)]
+    scored = [ScoreRequest(Prompt(text="2 + 2 ="), (" 4", " five"))]
+    first = backend.generate(requests), backend.score(scored)
+    with CachedBackend(model, tmp_path / "answers.sqlite") as cached:
+        again = JournaledBackend(cached, Journal(tmp_path / "journal"))
+        assert isinstance(again, ScriptedBackend) and again.requests is model.requests
+        before = len(model.requests)
+        assert (again.generate(requests), again.score(scored)) == first
+        assert len(model.requests) == before and cached.stats.misses == 0
+        assert again.spent == backend.spent
+        fresh = JournaledBackend(cached, Journal(None))
+        assert [one.completions for one in fresh.generate(requests)] == [one.completions for one in first[0]]
+        assert cached.stats.misses == 6
+        other = JournaledBackend(cached, Journal(None))
+        assert [one.completions for one in other.generate(requests)] == [one.completions for one in first[0]]
+        # What the cache knew costs no time, and in the record as many calls and tokens as it did.
+        assert (cached.stats.hits, other.spent) == (6, fresh.spent)

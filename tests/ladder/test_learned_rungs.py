@@ -72,6 +72,43 @@ def test_soft_prompt_and_lora_are_trained_once_through_a_crash(tmp_path: Path, t
     assert record.data.judged == 30
 
 
+def test_weights_climb_behind_a_cache_which_changes_no_score_and_no_cost_in_tokens(
+    tmp_path: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, backend = pk.load_task("tone"), pk.LocalBackend("reference", device="cpu")
+    data = short(pk.load_examples("tone"), 24, 6, 4)
+    options: dict[str, Any] = {
+        "rungs": [
+            pk.FewShot(task, shots=0),
+            ("soft", pk.SoftPrompt(task, tokens=2, epochs=1, init="vocabulary")),
+            ("lora", pk.LoRA(task, rank=2, epochs=1, targets=["q_proj"])),
+        ],
+        "folds": 0, "confidence": 0.5,
+    }  # fmt: skip
+    records = [pk.climb(task, data, backend, **options).record]
+    asked, generate = list[int](), backend.generate
+
+    def counted(requests: Any, **rest: Any) -> Any:
+        asked[-1] += len(requests)
+        return generate(requests, **rest)
+
+    monkeypatch.setattr(backend, "generate", counted)
+    for number in range(2):
+        asked.append(0)
+        with pk.CachedBackend(backend, tmp_path / "answers.sqlite") as cached:
+            result = pk.climb(task, data, cached, **options, folder=tmp_path / f"run-{number}")
+        assert isinstance(result.winner, pk.PlanPredictor) and result.winner.backend is cached
+        records.append(result.record)
+    # Equal trainings give equal weights on one machine, and equal weights have their answers remembered.
+    assert asked[0] > 0 == asked[1]
+    assert trainings == ["SoftPrompt", "LoRA"] * 3
+    for record in records[1:]:
+        for one, other in zip(records[0].attempts, record.attempts, strict=True):
+            assert one.fit is not None and other.fit is not None and other.cost is not None and one.cost is not None
+            assert (one.rung, one.score, one.cost.prompt_tokens) == (other.rung, other.score, other.cost.prompt_tokens)
+            assert one.cost.generated_tokens == other.cost.generated_tokens
+
+
 @pytest.mark.slow
 def test_the_default_ladder_can_be_fitted_by_its_own_hand_downs(trainings: list[str]) -> None:
     task, backend = pk.load_task("tone"), pk.LocalBackend("reference")
