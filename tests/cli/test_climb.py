@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,31 @@ def test_a_file_gives_server_and_cache_and_options_win(  # type: ignore[no-untyp
     assert model[0].requests
 
 
+def test_several_tasks_are_climbed_one_after_the_other(run, domain, model, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    other = tmp_path / "towns"
+    shutil.copytree(domain, other)
+    settings = (other / "domain.yaml").read_text(encoding="utf-8")
+    (other / "domain.yaml").write_text(settings.replace("capitals", "towns"), encoding="utf-8")
+    out = tmp_path / "out"
+    options = [*LADDER, "--target", "0.1", "--folder", str(out), "--report", str(out)]
+    found = run("climb", domain, str(other), *options)
+    assert found.code == 0, found.err
+    rows = [line.split()[:2] for line in found.out[found.out.rindex("stopped at") :].splitlines()[2:4]]
+    assert rows == [["capitals", "zero-shot"], ["towns", "zero-shot"]]
+    assert pk.load_record(out / "towns").settings.target == {"exact_match": 0.1}  # of the task's own metric
+    assert (out / "capitals.html").is_file() and (out / "towns.html").is_file()
+    assert len(model) == 1  # one model for all
+    missed = run("climb", domain, str(other), *LADDER, "--target", "0.99", "--json")
+    assert missed.code == 3 and [one["task"]["name"] for one in json.loads(missed.out)] == ["capitals", "towns"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["climb"], 2, "must be given, or --config with a file that has one"),
         (["climb", "apples", "--target", "good"], 2, "must be METRIC=X"),
+        (["climb", "apples", "tone", "apples"], 2, "must have different names"),
+        (["climb", "apples", "tone", "--data", "apples"], 2, "is of one task only"),
         (["climb", "apples", "--resume"], 2, "needs --folder"),
         (["climb", "apples", "--folds", "many"], 2, "must be a whole number or auto"),
         (["climb", "nowhere"], 1, "nowhere"),
