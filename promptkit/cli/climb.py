@@ -20,7 +20,7 @@ __all__ = ["climb"]
 
 _MISSED, _NOTHING = 3, 1
 _INTERRUPTED = 143  # what a shell reports of a process that SIGTERM ended
-_COLUMNS = ("domain", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s", "why")
+_COLUMNS = ("domain", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s")
 
 
 def climb(
@@ -160,8 +160,9 @@ def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
         found = [record.model_dump(mode="json") for record in records]
         print_json(found if len(found) > 1 else found[0])
     elif len(records) > 1:
-        print_table(_COLUMNS, [_row(record) for record in records], numbers=_COLUMNS[3:7])
-        print("".join(f"{page} is written\n" for page in pages), end="")
+        print_table(_COLUMNS, [_row(record) for record in records], numbers=_COLUMNS[3:])
+        reasons = [f"{one.task.name}: {one.decision.reason}" for one in records if one.decision]
+        print("", *map(printable, reasons), "", *(f"{page} is written" for page in pages), sep="\n")
     decisions = [record.decision for record in records]
     if any(decision is None or decision.winner is None for decision in decisions):
         raise typer.Exit(_NOTHING)
@@ -170,8 +171,8 @@ def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
 
 
 def _row(record: pk.Record) -> list[str]:
-    """One climb: where it stopped, what that is worth on test, what it costs, and why it stopped there."""
-    won, decision, test = record.winner, record.decision, record.test
+    """One climb: where it stopped, what that is worth on test, and what it costs."""
+    won, test = record.winner, record.test
     score = test.score if test is not None else None
     cost = test.cost if test is not None else None
     return [
@@ -182,7 +183,6 @@ def _row(record: pk.Record) -> list[str]:
         f"{cost.prompt_tokens_per_item:.0f} + {cost.generated_tokens_per_item:.1f}" if cost else "-",
         f"{sum(one.fit.seconds for one in record.attempts if one.fit):.0f}",
         f"{record.seconds:.0f}",
-        decision.reason if decision else "",
     ]
 
 
