@@ -108,9 +108,6 @@ def climb(
     names = [pk.load_task(task).name for task in tasks or ()]  # a wrong name ends here, before a model is loaded
     if len(set(names)) < len(names):
         raise typer.BadParameter(f"must have different names, got {', '.join(names)}", param_hint="TASK")
-    for option, value in (("--data", data), ("--unlabelled", unlabelled)):
-        if value and len(names) > 1:
-            raise typer.BadParameter("is of one task only; climb them one by one", param_hint=option)
     given = {
         "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache,
         "data": data, "margin": margin, "confidence": confidence, "seed": seed,
@@ -119,26 +116,36 @@ def climb(
         "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},
     }  # fmt: skip
     plans = [_settings(task, config, target, len(names) > 1, given) for task in tasks or ("",)]
-    if resume and not plans[0].folder:
-        raise typer.BadParameter("needs --folder, where the climb is kept", param_hint="--resume")
     first = plans[0]
+    if resume and not first.folder:
+        raise typer.BadParameter("needs --folder, where the climb is kept", param_hint="--resume")
+    for option, value in (("--data", first.data), ("--unlabelled", first.unlabelled)):
+        if value and len(plans) > 1:
+            raise typer.BadParameter("is of one task only; climb them one by one", param_hint=option)
     backend = open_model(first.model, first.base_url, first.api_key_env, first.cache)
     pages = [Path(report) / f"{name}.html" for name in names] if len(names) > 1 else [Path(report)]
-    results = []
+    several, records = len(plans) > 1, []
     for settings, page in zip(plans, pages, strict=True):
-        with Bar(settings.task) as bar:
-            try:
-                result = settings.climb(backend, resume=resume, progress=_show(bar))
-            except pk.TrainingStopped as stopped:
-                print(f"stopped: {printable(str(stopped))}; go on with --resume", file=sys.stderr)
-                raise typer.Exit(_INTERRUPTED) from None
+        result = _climb(settings, backend, resume)
         if report:
             page.parent.mkdir(parents=True, exist_ok=True)
             result.report(page)
         if not json:
-            print(printable(str(result)), end="\n\n" if len(plans) > 1 else "\n", flush=True)
-        results.append(result)
-    _end([result.record for result in results], pages if report else [], json=json)
+            print(printable(str(result)), end="\n\n" if several else "\n", flush=True)
+        records.append(result.record)
+    _end(records, pages if report else [], json=json)
+
+
+def _climb(settings: ClimbConfig, backend: pk.Backend, resume: bool) -> pk.ClimbResult:
+    """One climb with its progress; a polite end of a training is one of the command."""
+    import promptkit as pk
+
+    with Bar(settings.task) as bar:
+        try:
+            return settings.climb(backend, resume=resume, progress=_show(bar))
+        except pk.TrainingStopped as stopped:
+            print(f"stopped: {printable(str(stopped))}; go on with --resume", file=sys.stderr)
+            raise typer.Exit(_INTERRUPTED) from None
 
 
 def _settings(task: str, config: str, target: str | None, several: bool, given: dict[str, Any]) -> ClimbConfig:
