@@ -24,7 +24,7 @@ demo: $(VENV)/.installed  ## climb from prompt to voting to learned weights on t
 demo-all: $(VENV)/.installed  ## the same climbs on all six domains (a quarter of an hour)
 	$(CLIMB) apples chinese notation products tickets tone
 
-demo-weights: $(VENV)/.installed  ## compare prompts, soft prompts and LoRA over several seeds (half an hour)
+demo-weights: $(VENV)/.installed  ## compare prompts, soft prompts and LoRA over several seeds (an hour)
 	$(RUN)/python examples/weights_table.py
 
 test: $(VENV)/.installed-dev  ## run the tests

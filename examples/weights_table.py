@@ -3,7 +3,7 @@
 For each domain the best few-shot prompt (over numbers and ways of choosing demonstrations) and the best kind of soft
 prompt are chosen on dev and then scored on test. Differences are paired: both sides answer the same items. Then the
 starting points of soft prompts are compared with a random start, over their own seeds. Intervals of means are
-bootstrap intervals over items; those of differences draw seeds as well as items. Half an hour on two cores.
+bootstrap intervals over items; those of differences draw seeds as well as items. An hour on two cores.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ check.py     judges every cell; tells all bad rows at once
 splits.py    Split, Data, and the division of one table into three
 leakage.py   exact, normalised and near copies between splits
 near.py      what makes two texts near copies
+chance.py    how far two texts agree by chance
+item.py      an item in the forms in which it is compared
 load.py      load_examples, which puts these together
 """
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from promptkit.data.near import Corpus, Item, NearIndex
+from promptkit.data.item import Item
+from promptkit.data.near import Corpus, NearIndex
 from promptkit.types import Example
 
 __all__ = ["Grade", "Leakage", "Match", "Overlap", "measure_leakage"]
@@ -30,7 +31,7 @@ class Match:
         row: Place of the item in its split, from 0.
         twin: Place of the like item in the earlier split, from 0.
         grade: How alike they are.
-        likeness: How much of their words they share, from 0 to 1; 1 unless near.
+        likeness: How much of what is rare in them they share, from 0 to 1; 1 unless near.
     """
 
     row: int

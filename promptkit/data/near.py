@@ -5,118 +5,61 @@ those that occur in more than ten documents) and of lm-evaluation-harness, chang
 are written from sentence frames, where 13-grams find nothing or everything:
 
 * Words and word pairs (characters and their pairs in Chinese, Japanese, Korean), each weighing ``log((n + 1) / m)``
-  where m of n items have it, the item itself left out. A frame stands in many items and weighs little. Two texts are
-  alike if the weight they share is at least ``NEAR`` of the mean of their own (the Dice coefficient).
+  where m of n items have it, the item itself left out. A frame stands in many items and weighs little; a target that
+  few items have weighs much. Two items may be alike if the weight they share, that of a common target included, is at
+  least ``NEAR`` of the mean of their own (the Dice coefficient).
 * Numbers and target must agree. "Joe has 3 oranges and got 1 more" and "Joe has 4 oranges and got 1 more" are two
   items of one task, not a leak.
 * What differs must be new: runs of three words that one text has and the other lacks must, at least half of them,
   stand in no other item, or have a word that the other split lacks. Where names or nouns of a frame are exchanged,
   the new runs stand in other items too.
+* It must be no chance. Among n x m pairs of items some are alike though nobody copied, and among items of few frames
+  many are. So the evidence that one of a pair was made from the other, see ``chance``, must be above ``log(n * m)``.
 * One text may also stand in the other as a whole, with more before or after it and whatever numbers. This is a copy
   too, unless what was added stands in other items of both splits (a greeting, a closing line).
-* The copy must stand out: if more than ``MAX_KIN`` items of the pool are about as alike as the best one, they are
-  variations of a frame with an open slot ("What is X?"), and none of them is called a copy.
+* The copy must stand out: if more than ``MAX_KIN`` items of the pool are about as alike, and each has something new of
+  its own, they are variations of a frame with an open slot ("What is X?"), and none of them is called a copy.
 
 What this cannot see: paraphrases, translations, copies with another target or number, copies of frame data in which
-only a slot was changed to another value that the slot takes elsewhere, texts of fewer than ``SHORTEST`` words, and two
-changed words among five.
+only a slot was changed to another value that the slot takes elsewhere or a word was left out, and texts of fewer than
+``SHORTEST`` words. In a few dozen items nobody can tell what their frames say anyway, and some variations are called
+copies.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
 
-from promptkit.types import Example, content_key
+from promptkit.data.chance import Chance
+from promptkit.data.item import Item
 
-__all__ = ["Corpus", "Item", "NearIndex"]
+__all__ = ["Corpus", "NearIndex"]
 
-NEAR = 0.4
-"""Dice coefficient of weighted words and word pairs from which two texts are alike."""
+NEAR = 0.25
+"""Dice coefficient of weighted words and word pairs from which two items may be alike."""
 
 EDITED = 0.5
 """Share of the differences of two like texts, as runs of three words, that must stand in no other item."""
 
-KIN = 0.8
-"""Share of the best likeness from which another item of the pool is about as alike."""
+KIN = 0.6
+"""Share of the likeness of a copy from which another item of the pool is about as alike."""
 
 MAX_KIN = 3
-"""Most items about as alike as the best one, for it to stand out."""
+"""Most other items about as alike, each with something new, for a copy to stand out."""
 
 SHORTEST = 4
 """Fewest words of a text that can be a near copy; below, one changed word is another question."""
 
-_CONTAINED = 2.0  # the likeness of a text that stands in the other as a whole, which needs no further proof
-
-_CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|[-+*/](?=\s?\d)|[+*/=<>^%]|[^\W\d_{_CJK}]+(?:'[^\W\d_{_CJK}]+)*")
-_MARK = re.compile(r"(?![*/%&#@\\]|[-.,:]\d|(?<=\d )- \d)[^\w\s]|_")
-_NUMBER_WORDS = frozenset(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million half"
-    " 零 一 二 两 三 四 五 六 七 八 九 十 百 千 万 半".split()
-)
-
-
-class Item:
-    """One item in the forms in which it is compared.
-
-    Args:
-        item: An example, or a plain text.
-    """
-
-    def __init__(self, item: Example | str) -> None:
-        fields = {"text": item} if isinstance(item, str) else item.query.fields
-        targets = ("",) if isinstance(item, str) else item.targets
-        self.exact = tuple(sorted(fields.items()))
-        self.key = content_key(fields)
-        folded = [_fold(fields[name]) for name in sorted(fields)]
-        self.loose = "\0".join(_without_punctuation(text) for text in folded)
-        self.targets = frozenset(_without_punctuation(_fold(target)) for target in targets)
-        words = [[word.replace(",", "") for word in _WORD.findall(text)] for text in folded]
-        self.runs = [f" {' '.join(part)} " for part in words]
-        self.size = sum(map(len, words))
-        self.numbers = tuple(word for part in words for word in part if _is_number(word))
-        # Numbers are compared apart. Masked here, they cannot make two variations of a frame look different.
-        self._masked = [["#" if _is_number(word) else word for word in part] for part in words]
-        self.words = frozenset(chain(*self._masked))
-        self.grams = self.words.union(*(map(" ".join, pairwise(part)) for part in self._masked))
-
-    @cached_property
-    def triples(self) -> frozenset[tuple[str, ...]]:
-        """Runs of three words, with the ends of each field as words of their own."""
-        padded = [["", *part, ""] for part in self._masked]
-        return frozenset(run for part in padded for run in zip(part, part[1:], part[2:], strict=False))
-
-
-def _is_number(word: str) -> bool:
-    """Whether a word is a number or a sign between numbers."""
-    return word[0].isdigit() or word in _NUMBER_WORDS or word in "-+*/=<>^%"
-
-
-def _fold(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'").split())
-
-
-def _without_punctuation(text: str) -> str:
-    """Drops punctuation, but not where it belongs to a number (-5, 3.5, 1/2, 50%) or is a sign of arithmetic."""
-    return " ".join(_MARK.sub(_replace_mark, text).split())
-
-
-def _replace_mark(mark: re.Match[str]) -> str:
-    char = mark.group()
-    if char in "-\u2010\u2013\u2014_":
-        return " "
-    return "" if unicodedata.category(char).startswith("P") else char
+CONTAINED = 2.0
+"""The likeness of a text that stands in another as a whole, which needs no further proof."""
 
 
 class Corpus:
@@ -130,12 +73,22 @@ class Corpus:
         self.splits = {name: {item.key: item for item in items}.values() for name, items in splits.items()}
         self.items = {item.key: item for item in chain(*splits.values())}.values()
         counts = Counter(gram for item in self.items for gram in item.grams)
+        self.weights = self._weights(counts)
+        self._new_runs: dict[tuple[str, str], frozenset[tuple[str, ...]]] = {}
+        self.targets = self._weights(Counter(target for item in self.items for target in item.targets))
+
+    def _weights(self, counts: Mapping[str, int]) -> dict[str, float]:
         # One item is left out of each count, or a copy would make its own words look common.
-        self.weights = {gram: math.log((len(self.items) + 1) / max(1, n - 1)) for gram, n in counts.items()}
+        return {key: math.log((len(self.items) + 1) / max(1, n - 1)) for key, n in counts.items()}
 
     def weight(self, grams: Iterable[str]) -> float:
         """Sums the weights of words and word pairs, the same whatever their order."""
         return math.fsum(map(self.weights.__getitem__, grams))
+
+    @cached_property
+    def chance(self) -> Chance:
+        """How often words follow each other."""
+        return Chance(item.steps for item in self.items)
 
     @cached_property
     def triples(self) -> Counter[tuple[str, ...]]:
@@ -149,19 +102,31 @@ class Corpus:
 
     @cached_property
     def vocabularies(self) -> dict[str, frozenset[str]]:
-        """The words of each split."""
-        return {name: frozenset().union(*(item.words for item in items)) for name, items in self.splits.items()}
+        """The words of each split, and what stands for the end of a field."""
+        return {name: frozenset({""}.union(*(item.words for item in items))) for name, items in self.splits.items()}
+
+    def new_runs(self, item: Item, elsewhere: str) -> frozenset[tuple[str, ...]]:
+        """Returns the runs of three words of an item that no other item has or one of whose words a split lacks."""
+        key = (item.key, elsewhere)
+        if key not in self._new_runs:
+            known = self.vocabularies[elsewhere]
+            new = (run for run in item.triples if self.triples[run] < 2 or not known.issuperset(run))
+            self._new_runs[key] = frozenset(new)
+        return self._new_runs[key]
 
     def is_edit(self, row: Item, twin: Item, splits: tuple[str, str]) -> bool:
         """Whether two texts differ in a way in which no other items of their splits differ."""
-        row_words, twin_words = (self.vocabularies[name] for name in splits)
-        for private, elsewhere in ((row.triples - twin.triples, twin_words), (twin.triples - row.triples, row_words)):
-            new = sum(
-                self.triples[triple] < 2 or any(word and word not in elsewhere for word in triple) for triple in private
-            )
-            if private and new >= EDITED * len(private):
+        for one, other, elsewhere in ((row, twin, splits[1]), (twin, row, splits[0])):
+            new = self.new_runs(one, elsewhere) - other.triples
+            if new and len(new) >= EDITED * len(one.triples - other.triples):
                 return True
         return False
+
+    def is_no_chance(self, row: Item, twin: Item, splits: tuple[str, str]) -> bool:
+        """Whether the evidence for a copy outweighs that there are so many pairs of items to be alike by chance."""
+        rarity = max(map(self.targets.__getitem__, row.targets & twin.targets))
+        pairs = math.prod(len(self.splits[name]) for name in splits)
+        return rarity + self.chance.evidence(row.steps, twin.steps) > math.log(pairs)
 
     def is_addition(self, short: Item, long: Item, splits: tuple[str, str]) -> bool:
         """Whether what the longer text adds to the shorter is new to one of the two splits at least."""
@@ -177,11 +142,13 @@ class _Block:
     Attributes:
         places: Their places in the pool.
         totals: The weight of each.
+        numbers: What stands for the numbers of each.
         postings: For each word and word pair the items that have it, as numbers within the block.
     """
 
     places: npt.NDArray[np.int64]
     totals: npt.NDArray[np.float64]
+    numbers: npt.NDArray[np.int64]
     postings: Mapping[str, npt.NDArray[np.int64]]
 
 
@@ -200,65 +167,75 @@ class NearIndex:
 
     def __init__(self, corpus: Corpus, rows: str, pool: str, items: Sequence[Item]) -> None:
         self.corpus, self.names, self.pool = corpus, (rows, pool), items
-        self.totals = [corpus.weight(item.grams) for item in items]
+        self._numbers = {numbers: code for code, numbers in enumerate({item.numbers: None for item in items})}
         places: dict[str, list[int]] = {}
         for place, item in enumerate(items):
-            for target in item.targets:
+            for target in item.targets if item.size >= SHORTEST else ():
                 places.setdefault(target, []).append(place)
-        self.blocks = {target: self._block(found) for target, found in places.items()}
+        self._blocks = {target: self._block(found) for target, found in places.items()}
 
     def _block(self, places: list[int]) -> _Block:
-        postings: dict[str, list[int]] = {}
-        for number, place in enumerate(places):
-            for gram in self.pool[place].grams:
+        items, postings = [self.pool[place] for place in places], dict[str, list[int]]()
+        for number, item in enumerate(items):
+            for gram in item.grams:
                 postings.setdefault(gram, []).append(number)
-        arrays = {gram: np.array(found, dtype=np.int64) for gram, found in postings.items()}
-        return _Block(np.array(places, dtype=np.int64), np.array([self.totals[place] for place in places]), arrays)
+        return _Block(
+            np.array(places, dtype=np.int64),
+            np.array([self.corpus.weight(item.grams) for item in items]),
+            np.array([self._numbers[item.numbers] for item in items]),
+            {gram: np.array(found, dtype=np.int64) for gram, found in postings.items()},
+        )
 
-    def candidates(self, item: Item) -> set[int]:
-        """Returns the places of all items that can be alike, and of few others."""
-        total, found = self.corpus.weight(item.grams), set[int]()
-        for block in (self.blocks[target] for target in item.targets if target in self.blocks):
+    def alike(self, item: Item, least: float = NEAR) -> list[tuple[float, int]]:
+        """Returns the likeness and the place of all items that are alike, the most alike first.
+
+        Args:
+            item: The item that is looked up.
+            least: The least likeness: the Dice coefficient of what two items of the same numbers say, their rarest
+                common target included. It is ``CONTAINED`` where one text stands in the other as a whole.
+        """
+        total, numbers = self.corpus.weight(item.grams), self._numbers.get(item.numbers, -1)
+        found: dict[int, float] = {}
+        for target in item.targets & self._blocks.keys() if item.size >= SHORTEST else ():
+            block, rarity = self._blocks[target], self.corpus.targets[target]
             grams = [gram for gram in item.grams if gram in block.postings]
             if not grams:
                 continue
             lists = [block.postings[gram] for gram in grams]
             weights = np.repeat([self.corpus.weights[gram] for gram in grams], [len(one) for one in lists])
             shared = np.bincount(np.concatenate(lists), weights, len(block.places))
-            # Alike, or kin of what is, or one text within the other; a little less, for rounding.
-            alike = shared >= KIN * NEAR * (total + block.totals) / 2 - 1e-6
-            contained = shared >= np.minimum(total, block.totals) - 1e-6
-            found.update(block.places[alike | contained].tolist())
-        return found
+            # Rounded, for the sums depend on the order of words in a set.
+            likeness = np.round((shared + rarity) / ((total + block.totals) / 2 + rarity), 9)
+            likeness[block.numbers != numbers] = 0
+            for number in np.flatnonzero(shared >= np.minimum(total, block.totals) - 1e-6):
+                if _contains(*sorted((item, self.pool[block.places[number]]), key=lambda one: one.size)):
+                    likeness[number] = CONTAINED
+            near = np.flatnonzero(likeness >= least)
+            for place, like in zip(block.places[near].tolist(), likeness[near].tolist(), strict=True):
+                found[place] = max(like, found.get(place, 0))
+        return sorted(((like, place) for place, like in found.items()), key=lambda pair: (-pair[0], pair[1]))
 
     def best(self, item: Item) -> tuple[float, int] | None:
         """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
-        total = self.corpus.weight(item.grams)
-        places = self.candidates(item)
-        likeness = sorted(((self.likeness(item, total, place), -place) for place in places), reverse=True)
-        for rank, (like, place) in enumerate(likeness):
-            if like == _CONTAINED:
-                short, long = sorted((item, self.pool[-place]), key=lambda one: one.size)
+        for like, place in self.alike(item):
+            twin = self.pool[place]
+            if like == CONTAINED:
+                short, long = sorted((item, twin), key=lambda one: one.size)
                 if self.corpus.is_addition(short, long, self.names):
-                    return 1.0, -place
-                continue
-            if like < NEAR:
-                return None
-            if self.corpus.is_edit(item, self.pool[-place], self.names):
-                kin = sum(other >= KIN * like for other, _ in likeness[rank + 1 : rank + MAX_KIN + 2])
-                return (like, -place) if kin <= MAX_KIN else None
+                    return 1.0, place
+            elif self.corpus.is_edit(item, twin, self.names):
+                copy = self.corpus.is_no_chance(item, twin, self.names) and not self._is_slot(item, place, like)
+                return (like, place) if copy else None
         return None
 
-    def likeness(self, item: Item, total: float, place: int) -> float:
-        """Returns the Dice coefficient of two texts; 0 for texts that cannot be copies."""
-        other = self.pool[place]
-        short, long = sorted((item, other), key=lambda one: one.size)
-        if short.size < SHORTEST:
-            return 0.0
-        # A short phrase may stand in a long text by chance: eight words, or a quarter of it, do not.
-        if short.size >= min(8, long.size / 4) and all(map(str.__contains__, long.runs, short.runs)):
-            return _CONTAINED
-        if item.numbers != other.numbers:
-            return 0.0
-        whole = total + self.totals[place]
-        return 2 * self.corpus.weight(item.grams & other.grams) / whole if whole else 0.0
+    def _is_slot(self, item: Item, place: int, like: float) -> bool:
+        """Whether too many others are about as alike, each with something of its own."""
+        twin, pools = self.pool[place], (self.names[1], self.names[1])
+        others = (self.pool[other] for _, other in self.alike(item, KIN * like) if other != place)
+        kin = (other for other in others if self.corpus.is_edit(twin, other, pools))
+        return len(list(islice(kin, MAX_KIN + 1))) > MAX_KIN
+
+
+def _contains(short: Item, long: Item) -> bool:
+    """Whether one text stands in the other; a short phrase may by chance, eight words or a quarter of it do not."""
+    return short.size >= min(8, long.size / 4) and all(map(str.__contains__, long.runs, short.runs))

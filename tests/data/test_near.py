@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptkit.data import measure_leakage
-from promptkit.data.near import KIN, NEAR, Corpus, Item, NearIndex
+from promptkit.data.item import Item
+from promptkit.data.near import CONTAINED, KIN, NEAR, Corpus, NearIndex
 from promptkit.types import Example, Query
 
 VOCABULARY = [
@@ -63,6 +64,23 @@ def ticket(seed: int) -> Example:
     return example(f"{start}my {thing} {what} {when}.{end}", draw.choice(["hardware", "service"]))
 
 
+def note(seed: int) -> Example:
+    """A short message from one of three frames, with its rewriting as a target that few others have."""
+    draw = random.Random(seed)
+    verb, rewritten = draw.choice("get:receive buy:purchase ask:enquire send:dispatch keep:retain".split()).split(":")
+    thing = draw.choice("cups kites rings shoes bells socks jars eggs bricks shirts peaches nails".split())
+    day = draw.choice("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
+    number = draw.randint(2, 40)
+    text, target = draw.choice(
+        [
+            (f"please {verb} {number} {thing}", f"Kindly {rewritten} {number} {thing}."),
+            (f"they {verb} some {thing} on {day}", f"They {rewritten} several {thing} on {day[:3]}."),
+            (f"I can't {verb} the last {number} {thing}", f"I cannot {rewritten} the final {number} {thing}."),
+        ]
+    )
+    return example(text, target)
+
+
 def different(make: Callable[[int], Example], count: int) -> list[Example]:
     """The first different items that a generator makes, in an order that has nothing to do with their content."""
     found: dict[str, Example] = {}
@@ -105,6 +123,7 @@ SETS: dict[str, Callable[[int], Example]] = {
     "labelled prose": lambda seed: example(prose(seed), f"label {seed % 3}"),
     "problems": problem,
     "tickets": ticket,
+    "notes": note,
 }
 
 
@@ -134,9 +153,7 @@ def test_planted_copies_are_found(kind: str, edit: str, planted: int) -> None:
     assert found <= set(range(planted))
 
 
-PLANTED = list(itertools.product(["problems", "tickets"], ["one word", "append", "prepend", "two words"]))
-# A message has six words or more, of which few are its own: 43 of 50 are found where two of them change.
-MISSED = pytest.mark.xfail(strict=True, reason="two changed words among a message's few own: 43 of 50 found, 47 wanted")
+PLANTED = list(itertools.product(["problems", "tickets", "notes"], ["one word", "append", "prepend", "two words"]))
 
 
 def found_in_frames(kind: str, edit: str) -> set[int]:
@@ -148,11 +165,9 @@ def found_in_frames(kind: str, edit: str) -> set[int]:
     return near(train, test)
 
 
-@pytest.mark.parametrize(
-    ("kind", "edit"), [pytest.param(*p, marks=MISSED if p == ("tickets", "two words") else ()) for p in PLANTED]
-)
+@pytest.mark.parametrize(("kind", "edit"), PLANTED)
 def test_copies_planted_into_frames_are_found_by_what_no_frame_says(kind: str, edit: str) -> None:
-    assert len(found_in_frames(kind, edit)) >= 47
+    assert len(found_in_frames(kind, edit) & set(range(50))) >= 0.95 * 50
 
 
 @pytest.mark.parametrize(("kind", "edit"), PLANTED)
@@ -223,6 +238,18 @@ def test_an_open_slot_in_a_frame_is_no_copy() -> None:
     assert near(rows[:80] + clean[:200], rows[80:] + clean[200:]) == set()
 
 
+def test_a_new_word_in_a_closed_slot_is_a_copy_however_many_others_fill_the_slot() -> None:
+    things = "phone laptop router card printer tablet camera watch modem scanner".split()
+    makes = [f"my {thing} {what} since last week" for thing in things for what in ("broke", "beeps", "is hot")]
+    rows = [
+        example(f"{start}{text}", "service") for text in makes for start in ("", "Hello, ", "Good day. ", "Dear all, ")
+    ]
+    random.Random(0).shuffle(rows)
+    assert near(rows[:80], rows[80:]) == set()
+    copy = example(rows[0].query.fields["question"].replace(" my ", " my balor ").replace("since", "cetan"), "service")
+    assert near(rows[:80], [copy, *rows[80:]]) == {0}
+
+
 def test_texts_of_three_words_are_no_near_copies() -> None:
     clean = different(SETS["prose"], 100)
     assert near([example("Where is it?"), *clean], [example("Where is she?"), example("So where is it?")]) == set()
@@ -260,14 +287,30 @@ def test_a_copy_with_several_fields_is_found() -> None:
 @settings(max_examples=20, deadline=None)
 def test_the_index_finds_what_comparing_all_pairs_finds(seed: int) -> None:
     draw = random.Random(seed)
-    few = VOCABULARY[:12]
-    items = [Item(" ".join(draw.choices(few, k=draw.randint(4, 9)))) for _ in range(40)]
+    few = [*VOCABULARY[:12], "3", "4"]
+    items = [
+        Item(example(" ".join(draw.choices(few, k=draw.randint(3, 9))), draw.choice(["one", "two"]))) for _ in range(40)
+    ]
     corpus = Corpus({"test": items[:20], "train": items[20:]})
     index = NearIndex(corpus, "test", "train", items[20:])
-    for item in items[:20]:
-        total = corpus.weight(item.grams)
-        likes = [index.likeness(item, total, place) for place in range(20)]
-        assert index.candidates(item) >= {place for place, like in enumerate(likes) if like >= KIN * NEAR}
+
+    def likeness(one: Item, two: Item) -> float:
+        short, long = sorted((one, two), key=lambda item: item.size)
+        if one.targets != two.targets or short.size < 4:
+            return 0
+        if short.runs[0] in long.runs[0] and short.size >= long.size / 4:
+            return CONTAINED
+        rarity = corpus.targets[next(iter(one.targets))]
+        mean = (corpus.weight(one.grams) + corpus.weight(two.grams)) / 2 + rarity
+        return (corpus.weight(one.grams & two.grams) + rarity) / mean if one.numbers == two.numbers else 0
+
+    for item, least in itertools.product(items[:20], [NEAR, KIN * NEAR]):
+        found = {place: like for like, place in index.alike(item, least)}
+        shares = {place for place, other in enumerate(items[20:]) if item.grams & other.grams}
+        expected = {place: likeness(item, other) for place, other in enumerate(items[20:]) if place in shares}
+        assert found == pytest.approx({place: like for place, like in expected.items() if like >= least})
+        likes = [like for like, _ in index.alike(item, least)]
+        assert likes == sorted(likes, reverse=True)
 
 
 def test_the_result_does_not_depend_on_the_order_of_rows() -> None:
