@@ -12,7 +12,7 @@ from promptkit.types import Prompt
 __all__ = ["Counter", "estimate_tokens"]
 
 _FRAME = 8  # what a chat template spends on the frame of one message, by the most talkative of the common ones
-_PIECE = re.compile(r"(?P<word>[A-Za-z]+)|(?P<other>[^\x00-\x7f]+)|(?P<space>\s+)|(?P<sign>.)", re.DOTALL)
+_PIECE = re.compile(r"(?P<word>[A-Za-z]+)|(?P<other>[^\x00-\x7f]+)|(?P<space>[ \t-\r]+)|(?P<sign>.)", re.DOTALL)
 
 
 def estimate_tokens(text: str) -> int:

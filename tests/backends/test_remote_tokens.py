@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from promptkit.backends.remote_tokens import Counter, estimate_tokens
@@ -9,6 +9,7 @@ from promptkit.errors import SettingError
 from promptkit.types import Message, Prompt
 
 
+@example("", "\x85")  # white space that is not ASCII
 @given(st.text(), st.text())
 def test_estimates_grow_with_the_text_and_are_never_above_its_bytes(first: str, second: str) -> None:
     both = estimate_tokens(f"{first} {second}")
