@@ -2,7 +2,7 @@
 
 Run ``python examples/05_is_voting_worth_it.py``; ``--items`` sets the number of items. Every difference is paired: both
 sides answer the same questions, and the interval is that of the mean difference per question. Demonstrations nearest to
-each question were chosen on dev, where the vote scores higher with them (``--split dev``, ``--select balanced``). Below
+each question serve the vote better than balanced ones, on dev as on test (``--split dev``, ``--select balanced``). Below
 temperature 1 samples agree sooner, so that the stop rule needs fewer of them.
 """
 
