@@ -114,12 +114,14 @@ def test_no_model_library_is_loaded_for_reports(spawn: Run, reports: str) -> Non
 
 def test_compare_refuses_leaking_data_unless_forced(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
     zero, two = (save(tmp_path / f"shots-{k}", domain, k) for k in (0, 2))
-    row = json.dumps({"question": "What is the capital of Finland?", "target": "Helsinki"}) + "\n"
+    known = [("What is the capital of Finland?", "Helsinki"), ("What is the capital of Norway?", "Oslo")]
+    rows = "".join(json.dumps({"question": asked, "target": answer}) + "\n" for asked, answer in known)
     (tmp_path / "leaky").mkdir()
     for split in ("train", "test"):
-        (tmp_path / "leaky" / f"{split}.jsonl").write_text(row, encoding="utf-8")
+        (tmp_path / "leaky" / f"{split}.jsonl").write_text(rows, encoding="utf-8")
     refused = run("compare", zero, two, "--data", str(tmp_path / "leaky"))
     assert refused.code == 1 and "--allow-leakage" in refused.err
     # The option that the message names must exist on the command that printed it.
     forced = run("compare", zero, two, "--data", str(tmp_path / "leaky"), "--allow-leakage")
-    assert "--allow-leakage" not in forced.err, forced.err
+    assert forced.code == 0, forced.err
+    assert forced.err.startswith("warning: ")
