@@ -31,6 +31,8 @@ _STEPS = 60
 """Most steps of a search for a root."""
 _FAR = 40.0
 """A normal deviate that is as good as infinite."""
+_NEAR = 1e-11
+"""A deviate that is this near to the one sought is as good."""
 _NOTHING = 1e-100
 """Terms that are this small beside the largest are taken for 0."""
 _FLAT = 1e-3
@@ -89,17 +91,16 @@ def _upper(clusters: Clusters, z: float, high: float) -> float:
     under, over = clusters.mean, high
     if under >= high:
         return high
-    short, beyond = max(-_deviate(clusters, under, high) - z, -_FAR), _FAR
+    short, beyond, side = max(-_deviate(clusters, under, high) - z, -_FAR), _FAR, 0
     for _ in range(_STEPS):
-        share = short / (short - beyond)
-        middle = under + (over - under) * min(max(share, 0.02), 0.98)
-        if over - under <= 1e-13 * (abs(under) + abs(over)) or not under < middle < over:
-            break
+        middle = under + (over - under) * min(max(short / (short - beyond), 0.02), 0.98)
         found = min(max(-_deviate(clusters, middle, high) - z, -_FAR), _FAR)
+        if abs(found) <= _NEAR or not under < middle < over:
+            return middle
         if found < 0:
-            under, short, beyond = middle, found, beyond / 2
+            under, short, beyond, side = middle, found, beyond / 2 if side < 0 else beyond, -1
         else:
-            over, short, beyond = middle, short / 2, found
+            over, beyond, short, side = middle, found, short / 2 if side > 0 else short, 1
     return over
 
 
