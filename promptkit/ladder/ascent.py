@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from promptkit.adapters import PlanPredictor
+from promptkit.ladder.bounds import MeanBounds, can_win
 from promptkit.ladder.budget import Purse
 from promptkit.ladder.fitting import RungError, Workshop
 from promptkit.ladder.judging import Contender
-from promptkit.ladder.looks import Duel, Finding, MeanBounds, can_win
+from promptkit.ladder.looks import Duel, Finding, SharedLevel
 from promptkit.ladder.record import Decision, Stopped, Verdict
 from promptkit.ladder.rungs import Handed, Ready, Rung, settings_of
 from promptkit.types import JSONObject, Queries
@@ -89,7 +90,7 @@ class Ascent:
         self._work, self._rungs, self._purse, self._rules, self._after = work, rungs, purse, rules, after
         self._prompt: Entry | None = None
         self._error_rate = 1 - rules.confidence
-        self._carried = 0.0
+        self._level = SharedLevel(self._error_rate, sum(not rung.left_out for rung in rungs) - 1)
 
     def run(self) -> Decision:
         """Climbs until something stops it.
@@ -114,18 +115,20 @@ class Ascent:
         if kept is not None and (over := self._purse.spent_out(f"before:{place}", reserve=self._reserve())):
             self.entries.append(Entry(rung, place, reason=f"the budget ended before: {over}"))
             return self._stop("budget", f"the budget ended before {rung.name}: {over}")
-        share = self._error_rate / max(1, len(self._rungs) - 1)
-        alpha = share + self._carried
+        alpha = self._level.next
         entry = self._attempt(place, rung, alpha)
-        # The fallback procedure: what was not spent in vain goes to the next rung.
-        self._carried = 0.0 if entry.verdict in ("lost", "undecided") else alpha if kept is not None else 0.0
+        if not rung.left_out and entry.verdict != "first":
+            if entry.duel is not None and entry.duel.looks:
+                self._level.settle(won=entry.verdict == "kept")
+            else:
+                self._level.skip()  # nothing was tested
         judged = entry.contender is not None and entry.verdict not in ("failed", "left_out")
         if judged and _few_shot(entry.contender):
             self._prompt = entry
         if entry.verdict not in ("first", "kept"):
             return None
         self.kept = entry
-        return self._settle(entry, share + self._carried, last=place + 1 == len(self._rungs))
+        return self._settle(entry, self._level.next, last=place + 1 == len(self._rungs))
 
     def _attempt(self, place: int, rung: Rung, alpha: float) -> Entry:
         if rung.left_out:

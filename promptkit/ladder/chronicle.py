@@ -65,7 +65,11 @@ class Chronicle:
         pool, test = work.pool, SplitFacts(items=len(sealed), fingerprint=sealed.fingerprint())
         train, dev = (SplitFacts(items=len(split), fingerprint=split.fingerprint) for split in splits)
         found = minimum_detectable(
-            len(pool), discordance=DISCORDANCE, confidence=rules.confidence, arms=max(1, len(rungs) - 1)
+            len(pool),
+            discordance=DISCORDANCE,
+            # Tests of the ladder are one-sided; the function is asked for two sides.
+            confidence=max(0.01, 2 * rules.confidence - 1),
+            arms=max(1, sum(not rung.left_out for rung in rungs) - 1),
         )
         metrics = tuple(dict.fromkeys((work.metric, *task.metrics)))
         backend = work.backend

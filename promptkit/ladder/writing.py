@@ -124,6 +124,7 @@ def _test(duel: Duel, against: str) -> PairedTest:
         high=high,
         p_value=duel.p_value,
         alpha=duel.alpha,
+        p_margin=duel.p_margin,
         effect=duel.difference / spread if spread else None,
         better=int((values > 0).sum()),
         worse=int((values < 0).sum()),
