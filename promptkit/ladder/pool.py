@@ -55,6 +55,7 @@ class Pool:
         keys: Names of the items, for example ``"dev/3"``.
         examples: The items.
         folds: For each item the fold whose fit answers it, or ``None`` for the rung's own predictor.
+        groups: For each item what it belongs to, "" for nothing; items of one group follow each other.
         lesson: What the rung's own predictor is fitted on.
         fold_lessons: What the fit of each fold is fitted on.
     """
@@ -62,6 +63,7 @@ class Pool:
     keys: tuple[str, ...]
     examples: tuple[Example, ...]
     folds: tuple[int | None, ...]
+    groups: tuple[str, ...]
     lesson: Lesson
     fold_lessons: tuple[Lesson, ...] = ()
 

@@ -17,6 +17,7 @@ from promptkit.types import JSONObject
 __all__ = ["RunFolder", "check_leakage", "check_numbers", "digest", "read_target", "same_climb"]
 
 JOURNAL = "journal.jsonl"
+_LIMITS = ("minutes", "tokens", "calls")
 
 
 def read_target(target: Mapping[str, float] | None, task: Task) -> tuple[str, float | None]:
@@ -148,13 +149,19 @@ class RunFolder:
             self._lock.release()
 
 
-def same_climb(journal: Journal, facts: JSONObject, of: str) -> None:
+def same_climb(journal: Journal, facts: JSONObject, of: str) -> list[str]:
     """Makes sure that a journal belongs to this climb and no other; a new one is marked.
+
+    The budget may differ, and rungs may follow those that the climb had: then it is decided anew, from what is
+    finished already.
 
     Args:
         journal: The journal.
         facts: All that a climb depends on, by name; plain JSON data.
         of: Name of the folder.
+
+    Returns:
+        What was changed, for people; nothing for a new climb or the same one.
 
     Raises:
         SettingError: The journal belongs to a climb with other settings, data, task or model.
@@ -162,13 +169,28 @@ def same_climb(journal: Journal, facts: JSONObject, of: str) -> None:
     kept = journal.get("climb")
     if kept is None:
         journal.put("climb", facts)
-        return
+        return []
     other = sorted(name for name in {*kept, *facts} if kept.get(name) != facts.get(name))
-    if other:
-        name = other[0]
-        do = "continue with the same settings, data and model, or choose another folder"
-        also = f" (and {', '.join(other[1:])})" if other[1:] else ""
+    longer = all(_continues(facts.get(name), kept.get(name)) for name in ("rungs", "plans"))
+    wrong = [name for name in other if not (name in _LIMITS or (longer and name in ("rungs", "plans")))]
+    if wrong:
+        name = wrong[0]
+        do = "continue with the same settings, data and model (the budget may change, and rungs be appended), or "
+        do += "choose another folder"
+        also = f" (and {', '.join(wrong[1:])})" if wrong[1:] else ""
         raise SettingError(explain(f"{name}{also}", of=of, must=f"{kept.get(name)!r:.60}", got=facts.get(name), do=do))
+    changes = [f"{name} {_shown(kept[name])} to {_shown(facts[name])}" for name in _LIMITS if name in other]
+    if "rungs" in other:
+        changes.append(f"rungs appended: {', '.join(facts['rungs'][len(kept['rungs']) :])}")
+    return changes
+
+
+def _continues(longer: object, kept: object) -> bool:
+    return isinstance(longer, list) and isinstance(kept, list) and longer[: len(kept)] == kept
+
+
+def _shown(limit: float | int | None) -> str:
+    return "without limit" if limit is None else f"{limit:g}"
 
 
 def digest(text: str) -> str:
