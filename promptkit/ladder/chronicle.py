@@ -137,19 +137,25 @@ class Chronicle:
             **{name: split.fingerprint for name, split in splits.items()},
             "folds": base.data.folds,
             "unlabelled": unlabelled,
+            **({"group": digest(" ".join(groups))} if any(groups := self._work.pool.groups) else {}),
             "retries": self._rules.retries,
             **base.settings.model_dump(mode="json"),
         }
 
+    @property
+    def _end(self) -> str:
+        """The key of the end of the climb, which it can have again after it was extended."""
+        return f"finished:{self._work.journal.count('extended:')}"
+
     def begin(self) -> None:
         """Notes that a session begins, unless the climb is finished already."""
         journal = self._work.journal
-        if journal.get("finished") is None:
+        if journal.get(self._end) is None:
             journal.put(f"session:{journal.count('session:')}", {"started": _now()})
 
     def save(self, ascent: Ascent) -> None:
         """Writes the record as far as it is known into the run folder."""
-        if self._work.folder is not None and self._work.journal.get("finished") is None:
+        if self._work.folder is not None and self._work.journal.get(self._end) is None:
             self._record(ascent).save(self._work.folder / RECORD)
 
     def finish(
@@ -173,10 +179,10 @@ class Chronicle:
         if test is not None and split is not None and kept is not None:
             facts = score_test(test, split, work.metric, kept.scores, sealed.reads, sealed.cut_off)
         record = self._record(ascent)
-        end = work.journal.get("finished")
+        end = work.journal.get(self._end)
         if end is None:
             end = {"finished": _now(), "seconds": work.journal.elapsed}
-            work.journal.put("finished", end)
+            work.journal.put(self._end, end)
         text = answer(
             decision,
             record.attempts,
@@ -190,6 +196,22 @@ class Chronicle:
         if work.folder is not None:
             record.save(work.folder / RECORD)
         return record
+
+    def _notes(self, ascent: Ascent) -> tuple[str, ...]:
+        """What a reader should know about data and budget."""
+        notes = [*self._work.pool.notes, *_notes_of_fits(ascent)]
+        if grouped := len({group for group in self._work.pool.groups if group}):
+            notes.append(
+                f"items of {grouped} groups belong together: a group is one observation in tests and intervals"
+            )
+        tested = self._sealed.reads[-1] if self._sealed.reads else None
+        if tested is not None and tested.scored and tested.items < len(self._sealed):
+            notes.append(
+                f"{tested.items} of {len(self._sealed)} test items were scored: the budget left no time for more"
+            )
+        if any("rungs appended" in change for one in self._work.journal.values("extended:") for change in one):
+            notes.append("rungs were appended when results were known: error rates hold for each form of the ladder")
+        return tuple(notes)
 
     def _record(self, ascent: Ascent) -> Record:
         work, pool = self._work, self._work.pool
@@ -205,11 +227,23 @@ class Chronicle:
                     if key in judged
                 },
                 "seconds": work.journal.elapsed,
+                "extended": tuple(change for one in work.journal.values("extended:") for change in one),
+                "notes": self._notes(ascent),
                 **asdict(work.backend.spent),
                 "started": sessions[0]["started"] if sessions else "",
                 "resumed": max(0, len(sessions) - 1),
             }
         )
+
+
+def _notes_of_fits(ascent: Ascent) -> list[str]:
+    found = []
+    for entry in ascent.entries:
+        fit = entry.contender.fit if entry.contender is not None else None
+        for name, notes in (fit.notes if fit is not None else {}).items():
+            if isinstance(notes, dict) and isinstance(notes.get("cut"), str):
+                found.append(f"{entry.name}: its {name} was cut down to the time that there was: {notes['cut']}")
+    return found
 
 
 def report_from(values: Mapping[str, Any]) -> Report:

@@ -94,6 +94,11 @@ class Journal:
         """Seconds that the run has taken, earlier sessions up to their last line included."""
         return self._elapsed + time.monotonic() - self._started
 
+    @property
+    def elapsed_before(self) -> float:
+        """Seconds that earlier sessions took."""
+        return self._elapsed
+
     def close(self) -> None:
         """Closes the file."""
         if self._file is not None:

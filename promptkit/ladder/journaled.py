@@ -27,7 +27,7 @@ CHUNK = MAX_TOGETHER
 PROBE = 4
 """Samples that are asked for first where there is a deadline and the pace of the model is not known."""
 SLICE = 0.1
-"""Share of the time that is left that one call may take, and at least ``LEAST`` seconds."""
+"""Share of the time left that one call may take; ``LEAST`` seconds where that is less, if there are as many."""
 LEAST = 1.0
 
 
@@ -231,7 +231,7 @@ class JournaledBackend:
         left = self._deadline - time.monotonic()
         if left <= 0 or (self._pace is not None and self._pace * samples[0] > left):
             raise OutOfTime
-        room = PROBE if self._pace is None else max(LEAST, SLICE * left) / max(self._pace, 1e-9)
+        room = PROBE if self._pace is None else min(left, max(LEAST, SLICE * left)) / max(self._pace, 1e-9)
         fitting = sum(total <= room for total in itertools.accumulate(samples))
         return max(1, fitting)
 

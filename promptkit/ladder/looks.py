@@ -42,10 +42,10 @@ MARGIN_LEVEL = 0.2
 """Level of the test that a gain exceeds the margin."""
 HOPELESS = 0.02
 """Chance of success at the last look below which a rung is given up."""
-HOPEFUL = 0.9
+HOPEFUL = 0.95
 """Quantile of the gain, given what was seen, that this chance is computed for."""
-ENOUGH = 30
-"""Items below which nothing is given up for being hopeless."""
+ENOUGH, ENOUGH_SHARE = 30, 0.125
+"""Items, and share of all items, below which nothing is given up for being hopeless."""
 
 
 class SharedLevel:
@@ -203,7 +203,7 @@ class Duel:
 
     def _is_hopeless(self) -> bool:
         done, rest = self.items, self.planned - self.items
-        if done < ENOUGH:
+        if done < max(ENOUGH, ENOUGH_SHARE * self.planned):
             return False
         # Where (almost) nothing differed yet, one more item that does is what cannot be excluded.
         spread = max(_spread(self.differences, self.groups), math.sqrt(1 / (done + 1)))

@@ -53,7 +53,7 @@ MAX_BYTES = 512 * 1024 * 1024
 UNSTEADY = frozenset(
     """seconds seconds_median seconds_p95 peak_memory_bytes started finished resumed versions machine
     cached_tokens tokens_per_second training artifact artifact_bytes max_minutes
-    cut_off""".split()
+    cut_off extended""".split()
 )
 """Fields that may differ from run to run though every decision is the same: times, memory, machine, interruptions."""
 
@@ -223,6 +223,8 @@ class Record(Facts):
         started: When it was started, UTC, ISO 8601.
         finished: When it was finished, or "".
         resumed: How often it was continued after it had been cut off.
+        extended: Changes of the budget, and rungs appended, when it was continued.
+        notes: What a reader should know about data and budget, for people.
         versions: Versions of Python and libraries.
         machine: Processor and system, without names of hosts.
     """
@@ -247,6 +249,8 @@ class Record(Facts):
     started: str = ""
     finished: str = ""
     resumed: int = Field(default=0, ge=0)
+    extended: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
 

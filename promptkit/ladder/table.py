@@ -90,6 +90,9 @@ def _small_print(record: Record) -> list[str]:
             f"so many items show a gain of {data.detectable:.3f} with 80 % chance, where 20 % of the answers change"
         )
     lines.append(f"leakage, exact/normalised/near: {leaks}" + ("; climbed by force" if data.forced else ""))
+    lines += record.notes
+    if record.extended:
+        lines.append(f"continued with: {'; '.join(record.extended)}")
     if record.test is not None:
         lines += _test_lines(record)
     spent = f"{record.seconds:.1f} s, {record.calls} calls, {record.prompt_tokens} prompt and "

@@ -142,7 +142,6 @@ def change(name: str, value: object) -> Callable[[dict[str, object]], None]:
         (change("rungs", rungs(0.3, 0.4)), "plans"),
         (change("data", make_data(seed=1)), "dev"),
         (change("backend", pk.ScriptedBackend(answer, name="another")), "model"),
-        (change("budget", pk.Budget(calls=5)), "calls"),
     ],
 )
 def test_a_folder_of_another_climb_is_refused(
