@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -76,6 +76,7 @@ def test_more_than_any_pattern_of_signs_is_needed() -> None:
     assert items_needed(np.full(4, 0.3)) == 6
 
 
+@settings(max_examples=30)
 @given(st.integers(30, 3000), st.floats(0.05, 0.9), st.integers(1, 9))
 def test_more_items_find_less_and_more_arms_need_more(items: int, discordance: float, arms: int) -> None:
     found = minimum_detectable(items, discordance=discordance, arms=arms)
