@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from promptkit.ladder.looks import MARGIN_LEVEL, runs
+from promptkit.ladder.looks import MARGIN_LEVEL, labels, runs
 from promptkit.statistics import Sequential, above, mean_interval
 
 __all__ = ["MeanBounds", "can_win"]
@@ -37,7 +37,8 @@ def can_win(scores: Sequence[float], margin: float, alpha: float, planned: int, 
     if len(room) < planned:
         units = units * planned // len(room)
         room = (room * (planned // len(room) + 1))[:planned]
-    return 0.5**units <= alpha and above(room, margin) <= MARGIN_LEVEL
+        groups = ()
+    return 0.5**units <= alpha and above(room, margin, groups=labels(groups)) <= MARGIN_LEVEL
 
 
 class MeanBounds:
@@ -88,5 +89,5 @@ class MeanBounds:
         return min((self._race.high + 1) / 2, last)
 
     def _last(self) -> tuple[float, float]:
-        found = mean_interval(self._scores, confidence=self._confidence)
+        found = mean_interval(self._scores, groups=labels(self._groups), confidence=self._confidence)
         return found.low, found.high

@@ -177,7 +177,8 @@ class Chronicle:
         kept = ascent.kept.contender if ascent.kept is not None else None
         facts = TestFacts(reads=sealed.reads, cut_off=sealed.cut_off, error=error)
         if test is not None and split is not None and kept is not None:
-            facts = score_test(test, split, work.metric, kept.scores, sealed.reads, sealed.cut_off)
+            groups = work.pool.groups[: len(kept.scores)]
+            facts = score_test(test, split, work.metric, kept.scores, groups, sealed.reads, sealed.cut_off)
         record = self._record(ascent)
         end = work.journal.get(self._end)
         if end is None:

@@ -33,7 +33,7 @@ from promptkit.statistics import Sequential, above, difference_interval
 from promptkit.statistics.group_sequential import GroupSequentialSignTest
 from promptkit.statistics.quantiles import normal_cdf, normal_quantile
 
-__all__ = ["MARGIN_LEVEL", "Duel", "Finding", "SharedLevel", "runs"]
+__all__ = ["MARGIN_LEVEL", "Duel", "Finding", "SharedLevel", "labels", "runs"]
 
 Finding = Literal["won", "lost", "hopeless", "open"]
 """What a look may find: ``won`` and ``lost`` are shown, ``hopeless`` gives up, ``open`` ends without a finding."""
@@ -169,11 +169,7 @@ class Duel:
     @property
     def p_margin(self) -> float:
         """Ordinary p-value of "the gain is at most the margin" on the items so far."""
-        if not any(self.groups):
-            return above(self.differences, self.margin, seed=self.seed)
-        values = np.asarray(self.differences) - self.margin
-        sums = np.asarray([values[start:stop].sum() for start, stop in runs(self.groups)])
-        return above(sums / max(1.0, float(np.abs(sums).max())), 0.0, seed=self.seed)
+        return above(self.differences, self.margin, groups=labels(self.groups), seed=self.seed)
 
     @property
     def method(self) -> str:
@@ -185,7 +181,8 @@ class Duel:
         """Interval of the difference: always valid along the way, the ordinary one when all items are judged."""
         if self.items < self.planned:
             return self._race.low, self._race.high
-        found = difference_interval(self.differences, confidence=self.confidence, seed=self.seed)
+        groups = labels(self.groups)
+        found = difference_interval(self.differences, groups=groups, confidence=self.confidence, seed=self.seed)
         return found.low, found.high
 
     def _settled(self) -> list[float]:
@@ -232,6 +229,22 @@ def runs(groups: Sequence[str]) -> list[tuple[int, int]]:
     """
     starts = [at for at, group in enumerate(groups) if not (at and group and group == groups[at - 1])]
     return list(zip(starts, [*starts[1:], len(groups)], strict=True))
+
+
+def labels(groups: Sequence[str]) -> list[str] | None:
+    """Names every item's group as the functions of ``promptkit.statistics`` take it.
+
+    Args:
+        groups: The group of each item; "" for an item that stands for itself.
+
+    Returns:
+        One name per item, different ones for items without a group; ``None`` if no item has one.
+
+    Example:
+        >>> labels(["", ""]), len(set(labels(["a", "a", "", ""])))
+        (None, 3)
+    """
+    return [group or f"\0{place}" for place, group in enumerate(groups)] if any(groups) else None
 
 
 def _spread(differences: Sequence[float], groups: Sequence[str]) -> float:
