@@ -196,7 +196,7 @@ class Ascent:
         return seconds / max(1, fits - done)
 
     def _for_fits(self, place: int) -> float | None:
-        """Seconds for the fits of a rung: its share of what is left, less what judging it will take at the kept pace."""
+        """Seconds for the fits of a rung: its share of what is left, less what judging takes at the kept pace."""
         left = self._time_left()
         if left is None:
             return None

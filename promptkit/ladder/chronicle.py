@@ -19,6 +19,7 @@ from promptkit.ladder.record import Decision, Record, TestFacts
 from promptkit.ladder.rungs import Rung
 from promptkit.ladder.sealed import SealedTest
 from promptkit.ladder.setup import digest
+from promptkit.ladder.working import why_nothing_works
 from promptkit.ladder.writing import answer, as_attempt, item, machine, score_test, versions
 from promptkit.statistics import Interval, minimum_detectable
 from promptkit.task import Task
@@ -184,6 +185,7 @@ class Chronicle:
         if end is None:
             end = {"finished": _now(), "seconds": work.journal.elapsed}
             work.journal.put(self._end, end)
+        trouble = self._trouble(record, decision, facts)
         text = answer(
             decision,
             record.attempts,
@@ -191,12 +193,23 @@ class Chronicle:
             target=self._rules.target,
             margin=self._rules.margin,
             metric=work.metric,
+            trouble=trouble,
         )
-        closed = {"status": "finished", "answer": text, "decision": decision, "test": facts, **end}
+        closed = {"status": "finished", "answer": text, "trouble": trouble, "decision": decision, "test": facts, **end}
         record = record.model_copy(update=closed)
         if work.folder is not None:
             record.save(work.folder / RECORD)
         return record
+
+    def _trouble(self, record: Record, decision: Decision, test: TestFacts) -> str:
+        """Says why nothing works yet, if so: by the test items, or where they were not scored by the judged ones."""
+        if decision.winner is None or decision.reached:
+            return ""
+        outcomes, items = record[decision.winner].outcomes, record.items
+        if test.outcomes:
+            outcomes, items = test.outcomes, test.items
+        why = why_nothing_works(outcomes, items, self._work.metric)
+        return f"{why}; {decision.reason}" if why and decision.stopped == "budget" else why
 
     def _notes(self, ascent: Ascent) -> tuple[str, ...]:
         """What a reader should know about data and budget."""

@@ -26,9 +26,9 @@ __all__ = [
 
 
 class Facts(BaseModel):
-    """A frozen part of the record; unknown fields are refused."""
+    """A frozen part of the record; unknown fields, and numbers that are not finite, are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Bounds(Facts):

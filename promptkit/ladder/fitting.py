@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import math
 import re
 import tempfile
 import time
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from promptkit.adapters import Predictor, load
+from promptkit.adapters import PlanPredictor, Predictor, load
 from promptkit.data import Split
 from promptkit.errors import ArtifactError, BackendError, ContextLengthError, TrainingStopped, UnsupportedError
 from promptkit.ladder.facts import FitFacts
@@ -173,6 +175,8 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
         text = f"fitting did not fit into its share of the budget, {ready.seconds or 0:.2g} s"
         raise RungError(text, no_time=True) from None
     seconds = time.perf_counter() - started
+    if isinstance(predictor, PlanPredictor):
+        predictor = dataclasses.replace(predictor, notes=_finite(dict(predictor.notes)))
     artifact, size = _save(predictor, work.folder, key)
     spent = work.backend.spent - before
     training = getattr(predictor, "training", None)
@@ -182,16 +186,25 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
         calls=spent.calls,
         prompt_tokens=spent.prompt_tokens,
         generated_tokens=spent.generated_tokens,
-        training=None if training is None else training.to_json(),
+        training=None if training is None else _finite(training.to_json()),
         training_tokens=getattr(training, "tokens", 0),
         trainable_parameters=getattr(training, "trainable_parameters", 0),
         artifact=artifact,
         artifact_bytes=size,
         examples=len(lesson.train),
         tuning=len(lesson.tuning),
-        notes=notes,
+        notes=_finite(notes),
     )
     return Fitted(predictor, facts, peak_memory())
+
+
+def _finite(value: Any) -> Any:
+    """Plain JSON data in which numbers that are not finite, which no JSON can hold, are texts."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _save(predictor: Predictor, folder: Path | None, key: str) -> tuple[str, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from promptkit.data import Data
 from promptkit.errors import ArtifactError, LeakageError, SettingError, explain
-from promptkit.ladder.journal import Journal, JournalError, RunLock
+from promptkit.ladder.journal import Journal, RunLock
 from promptkit.metrics import get_metric
 from promptkit.task import Task
 from promptkit.types import JSONObject
@@ -17,6 +18,11 @@ from promptkit.types import JSONObject
 __all__ = ["RunFolder", "check_leakage", "check_numbers", "digest", "read_target", "same_climb"]
 
 JOURNAL = "journal.jsonl"
+_KINDS: dict[str, tuple[Callable[[int], bool], str]] = {
+    **dict.fromkeys(("lock", JOURNAL, "record.json"), (stat.S_ISREG, "a regular file")),
+    **dict.fromkeys(("fits", "checkpoints"), (stat.S_ISDIR, "a folder")),
+}
+"""What a climb writes into its folder."""
 _LIMITS = ("minutes", "tokens", "calls")
 
 
@@ -123,17 +129,29 @@ class RunFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ArtifactError(f"{folder.name} cannot be made: {error.strerror or error}") from error
+            raise ArtifactError(f"{folder.name} cannot be made: {error.strerror or error}") from None
+        self._check(folder, resume)  # a folder that is refused is left as it was
+        new = not (folder / "lock").exists()
         self._lock = RunLock(folder)
         try:
             self._check(folder, resume)
             self.journal = Journal(folder / JOURNAL)
-        except (SettingError, JournalError):
+        except (SettingError, ArtifactError):
             self._lock.release()
+            if new:
+                (folder / "lock").unlink(missing_ok=True)
             raise
 
     def _check(self, folder: Path, resume: bool) -> None:
-        others = sorted(entry.name for entry in folder.iterdir() if entry.name != "lock")
+        try:
+            found = {entry.name: entry.lstat().st_mode for entry in folder.iterdir()}
+        except OSError as error:
+            raise ArtifactError(f"{folder.name} cannot be read: {error.strerror or error}") from None
+        for name, (kind, text) in _KINDS.items():
+            if name in found and not kind(found[name]):
+                do = "nothing is written through links or into pipes; choose another folder"
+                raise ArtifactError(explain(name, of=folder.name, must=text, got=_kind(found[name]), do=do))
+        others = sorted(name for name in found if name != "lock")
         if JOURNAL in others:
             if not resume:
                 do = "pass resume=True (--resume) to go on with it, or choose another folder"
@@ -191,6 +209,11 @@ def _continues(longer: object, kept: object) -> bool:
 
 def _shown(limit: float | int | None) -> str:
     return "without limit" if limit is None else f"{limit:g}"
+
+
+def _kind(mode: int) -> str:
+    kinds = {"link": stat.S_ISLNK, "pipe": stat.S_ISFIFO, "folder": stat.S_ISDIR, "regular file": stat.S_ISREG}
+    return next((name for name, test in kinds.items() if test(mode)), "device or socket")
 
 
 def digest(text: str) -> str:

@@ -58,7 +58,8 @@ def as_attempt(entry: Entry, confidence: float, pool: Pool) -> Attempt:
     facts: dict[str, object] = {
         "detail": _detail(contender.predictor),
         "score": _bounds(
-            mean_interval(contender.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence), confidence
+            mean_interval(contender.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
+            confidence,
         ),
         "cost": _cost(outcomes, contender.peak),
         "fit": contender.fit,
@@ -145,7 +146,7 @@ def _prompts(contender: Contender, pool: Pool) -> tuple[PromptSample, ...]:
     weights = [f"{found.kind} of {found.tokens} tokens" for found in [predictor.soft_prompt] if found is not None]
     weights += [found.kind for found in [predictor.lora] if found is not None]
     found = []
-    for key, example in list(zip(pool.keys, pool.examples, strict=True))[:PROMPTS]:
+    for key, example in list(zip(pool.keys, pool.examples, strict=True))[: min(PROMPTS, len(contender.outcomes))]:
         try:
             prompt = predictor.ask(example.query).prompt
         except PromptkitError:
@@ -225,6 +226,7 @@ def answer(
     target: float | None,
     margin: float,
     metric: str,
+    trouble: str = "",
 ) -> str:
     """Says the outcome in one sentence.
 
@@ -235,6 +237,7 @@ def answer(
         target: The target, or ``None``.
         margin: The margin.
         metric: The metric that decided.
+        trouble: Why the winner is of no use, or "".
 
     Returns:
         A sentence.
@@ -249,6 +252,8 @@ def answer(
         assert won.score is not None
         found, where = won.score, "dev"
     score = f"{metric} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] on {found.n} {where} items"
+    if trouble:
+        return f"Nothing works yet. The best of what was tried is {name}, {score}: {trouble}."
     tried = sum(one.test is not None for one in attempts)
     missed = "" if target is None else f"; the target of {target:g} was not shown to be reached"
     if decision.stopped == "target":
