@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from promptkit.adapters.few_shot import FewShot
 from promptkit.backends import Backend
 from promptkit.selection import select
-from promptkit.types import Example, JSONObject
+from promptkit.types import Example, JSONObject, Prediction
 
 __all__ = ["Bootstrapped", "bootstrap_rationales"]
 
+PROBE = 4
+"""Questions that are asked first where time is limited."""
 SEEDS = 4
 """Worked examples shown while the model writes further rationales, where the data has any."""
 
@@ -32,7 +35,13 @@ class Bootstrapped:
 
 
 def bootstrap_rationales(
-    adapter: FewShot, examples: Sequence[Example], backend: Backend, *, items: int, seed: int
+    adapter: FewShot,
+    examples: Sequence[Example],
+    backend: Backend,
+    *,
+    items: int,
+    seed: int,
+    seconds: float | None = None,
 ) -> Bootstrapped:
     """Lets a model reason over training questions, and keeps rationales that end in the right target.
 
@@ -45,6 +54,7 @@ def bootstrap_rationales(
         backend: The model.
         items: Number of questions tried at most.
         seed: Seed of the demonstrations.
+        seconds: Seconds that it may take, or ``None``: then questions are asked a few at a time while there is time.
 
     Returns:
         The examples with rationales. A dropped rationale stands nowhere in them.
@@ -57,7 +67,20 @@ def bootstrap_rationales(
     given = [example for example in examples if example.rationale]
     bare = [example for example in examples if not example.rationale][:items]
     asking = dataclasses.replace(adapter, shots=min(SEEDS, len(given)), select="random")
-    predictions = asking.fit(given, backend, seed=seed).predict([e.query for e in bare], on_error="record")
+    wanted, predictor = len(bare), asking.fit(given, backend, seed=seed)
+    predictions: list[Prediction] = []
+    started = time.monotonic()
+    while len(predictions) < len(bare):
+        size = len(bare)
+        if seconds is not None:
+            done, taken = len(predictions), time.monotonic() - started
+            affordable = PROBE if not done else int((seconds - taken) / max(taken / done, 1e-9))
+            size = min(affordable, max(PROBE, done))  # the pace is known better the more were asked
+            if size < 1:
+                bare = bare[:done]
+                break
+        part = bare[len(predictions) : len(predictions) + size]
+        predictions += predictor.predict([example.query for example in part], on_error="record")
     reader = adapter.task.reader(adapter.ask)
     kept = [
         replace(example, rationale=prediction.reasonings[0])
@@ -76,4 +99,6 @@ def bootstrap_rationales(
         "prompt_tokens": sum(prediction.usage.prompt_tokens for prediction in predictions),
         "generated_tokens": sum(prediction.usage.generated_tokens for prediction in predictions),
     }
+    if len(bare) < wanted:
+        notes["cut"] = f"{len(bare)} of {wanted} questions were reasoned over in the {seconds:.2g} s there were"
     return Bootstrapped((*given, *kept), notes)

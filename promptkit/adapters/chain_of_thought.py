@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -89,7 +90,13 @@ class ChainOfThought:
             )  # fmt: skip
 
     def fit(
-        self, examples: Sequence[Example], backend: Backend, *, dev: Sequence[Example] | None = None, seed: int = 0
+        self,
+        examples: Sequence[Example],
+        backend: Backend,
+        *,
+        dev: Sequence[Example] | None = None,
+        seed: int = 0,
+        seconds: float | None = None,
     ) -> PlanPredictor:
         """Chooses the demonstrations; writes their rationales first, if asked to.
 
@@ -98,6 +105,8 @@ class ChainOfThought:
             backend: The model that will answer.
             dev: Examples on which ``searched`` scores its trials.
             seed: Seed of the choice and of bootstrapping.
+            seconds: Seconds that bootstrapping and ``searched`` may take together, or ``None`` for no limit: where time
+                is short both try less, and the notes say so.
 
         Returns:
             The predictor.
@@ -109,9 +118,13 @@ class ChainOfThought:
         """
         notes: JSONObject = {}
         if self.bootstrap:
-            found = bootstrap_rationales(self._few_shot(0), examples, backend, items=self.bootstrap_items, seed=seed)
+            started = time.monotonic()
+            found = bootstrap_rationales(
+                self._few_shot(0), examples, backend, items=self.bootstrap_items, seed=seed, seconds=seconds
+            )
             examples, notes = found.examples, {"bootstrap": found.notes}
-        fitted = self._few_shot(self.shots).fit(examples, backend, dev=dev, seed=seed)
+            seconds = None if seconds is None else max(0.0, seconds - (time.monotonic() - started))
+        fitted = self._few_shot(self.shots).fit(examples, backend, dev=dev, seed=seed, seconds=seconds)
         how = VotePlan(
             rule=self.vote,
             tie=self.tie,

@@ -163,18 +163,27 @@ def _settings(task: str, config: str, target: str | None, several: bool, given: 
 
 def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
     """Prints what is said of all climbs together, and exits with the worst outcome."""
+    from json import loads as parse
+
     if json:
-        found = [record.model_dump(mode="json") for record in records]
+        found = [parse(record.to_json()) for record in records]
         print_json(found if len(found) > 1 else found[0])
     elif len(records) > 1:
         print_table(_COLUMNS, [_row(record) for record in records], numbers=_COLUMNS[3:])
-        reasons = [f"{one.task.name}: {one.decision.reason}" for one in records if one.decision]
+        reasons = [f"{one.task.name}: {_reason(one)}" for one in records]
         print("", *map(printable, reasons), "", *(f"{page} is written" for page in pages), sep="\n")
     decisions = [record.decision for record in records]
     if any(decision is None or decision.winner is None for decision in decisions):
         raise typer.Exit(_NOTHING)
     if any(decision is not None and decision.reached is False for decision in decisions):
         raise typer.Exit(_MISSED)
+
+
+def _reason(record: pk.Record) -> str:
+    """Why the climb stopped, or that nothing works yet."""
+    if record.trouble or record.decision is None:
+        return record.answer
+    return record.decision.reason
 
 
 def _row(record: pk.Record) -> list[str]:

@@ -21,6 +21,7 @@ from promptkit.ladder.chronicle import Chronicle, report_from
 from promptkit.ladder.fitting import ClimbProgress, Workshop
 from promptkit.ladder.journal import JournalError
 from promptkit.ladder.journaled import JournaledBackend
+from promptkit.ladder.judging import Contender
 from promptkit.ladder.pool import Pool, make_pool
 from promptkit.ladder.record import Record
 from promptkit.ladder.rungs import RungsLike, make_rungs
@@ -29,7 +30,7 @@ from promptkit.ladder.setup import RunFolder, check_leakage, check_numbers, dige
 from promptkit.ladder.table import table
 from promptkit.metrics import get_metric
 from promptkit.task import Task
-from promptkit.types import Queries, Query
+from promptkit.types import JSONObject, Queries, Query
 
 __all__ = ["ClimbResult", "climb"]
 
@@ -154,18 +155,19 @@ def climb(
         queries = _unlabelled(task, unlabelled, pool, sealed, on_leakage)
         model = JournaledBackend(backend, run.journal)
         purse = Purse(budget, run.journal, model)
-        work = Workshop(model, run.journal, pool, metric, seed, run.path, progress, purse.seconds_left)
+        work = Workshop(model, run.journal, pool, metric, seed, run.path, progress, purse.seconds_left, purse.mark)
         rules = Rules(wanted, margin, confidence, block, retries, len(sealed), queries)
         chronicle = Chronicle(
             task, data.name, (data.train, data.dev), data.leakage, forced, work, rules, budget, ladder, sealed
         )
-        same_climb(run.journal, chronicle.identity(_digest(queries)), run.path.name if run.path else "climb")
+        _extend(run, chronicle.identity(_digest(queries)), purse)
         chronicle.begin()
         ascent = Ascent(work, ladder, purse, rules, after=lambda: chronicle.save(ascent))
         decision = ascent.run()
-        winner = ascent.kept.contender.predictor if ascent.kept and ascent.kept.contender else None
-        test, split, error = _score_once(winner, sealed, work, confidence)
+        kept = ascent.kept.contender if ascent.kept is not None else None
+        test, split, error = _score_once(kept, sealed, work, confidence)
         record = chronicle.finish(ascent, decision, test, split, error)
+        winner = kept.predictor if kept is not None else None
     finally:
         run.close()
     if isinstance(winner, PlanPredictor):
@@ -194,16 +196,33 @@ def _digest(queries: list[Query] | None) -> str:
     return "" if queries is None else digest(" ".join(query.key for query in queries))
 
 
+def _extend(run: RunFolder, facts: JSONObject, purse: Purse) -> None:
+    """Lets a climb go on with another budget or further rungs; anything else that differs is refused."""
+    journal = run.journal
+    changes = same_climb(journal, facts, run.path.name if run.path else "climb")
+    if changes:
+        purse.check_covers(journal.elapsed_before)
+        journal.put_all({"climb": facts, f"extended:{journal.count('extended:')}": changes})
+
+
 def _score_once(
-    winner: Predictor | None, sealed: SealedTest, work: Workshop, confidence: float
+    kept: Contender | None, sealed: SealedTest, work: Workshop, confidence: float
 ) -> tuple[Report | None, Split | None, str]:
     """Scores the winner on test, unless that is done: then the score comes out of the journal."""
-    if winner is None or not len(sealed):
-        return None, None, "" if winner is None else "there is no test split"
-    kept = work.journal.get("test")
-    split = sealed.open("score of the winner", again=kept is not None)
-    if kept is not None:
-        return (report_from(kept["report"]) if kept["report"] else None), split, str(kept["error"])
+    if kept is None or not len(sealed):
+        return None, None, "" if kept is None else "there is no test split"
+    winner, key = kept.predictor, f"test:score:{kept.place}:{kept.number}"
+    done = work.journal.get(key)
+    if done is not None and done["items"] < len(sealed) and done["budget"] != work.budget:
+        done = None  # with another budget there may be time for more of it
+    items = _test_items(kept, len(sealed), work) if done is None else done["items"]
+    for number in range(work.journal.count("test:score:") - (done is not None)):
+        sealed.scored_before(f"score number {number + 1}, before the climb was extended")
+    if not items:
+        return None, None, "the budget left no time for it; continue with more minutes"
+    split = sealed.open("score of the winner", again=done is not None, items=items, seed=work.seed)
+    if done is not None:
+        return (report_from(done["report"]) if done["report"] else None), split, str(done["error"])
     report, error = None, ""
     try:
         metrics = list(dict.fromkeys((work.metric, *winner.task.metrics)))
@@ -213,5 +232,15 @@ def _score_once(
         raise
     except PromptkitError as fault:  # the climb is over and its record must not be lost
         error = f"{type(fault).__name__}: {fault}"
-    work.journal.put("test", {"report": report.to_dict() if report else None, "error": error})
+    facts = {"report": report.to_dict() if report else None, "error": error, "items": items, "budget": work.budget}
+    work.journal.put(key, facts)
+    sealed.scored()
     return report, split, error
+
+
+def _test_items(kept: Contender, items: int, work: Workshop) -> int:
+    """Returns on how many test items there is time to score the winner, by its pace on dev."""
+    left = work.seconds_left()
+    if left is None or kept.pace is None or kept.pace * items <= left:
+        return items
+    return int(left / kept.pace)
