@@ -60,6 +60,12 @@ class Shelf:
             raise ArtifactError(explain("base", of=f"{weights.kind} weights", must=must, got=weights.base, do=do))
         if weights.kind == "lora":
             changes = fold_lora(weights, model)
+            bypassed = [path for path in sorted(loaded.bypassed & set(changes)) if not changes[path].is_zero]
+            if bypassed:
+                raise UnsupportedError(
+                    f"LocalBackend: a LoRA of a {model.config.model_type} model must change layers that the model "
+                    f"calls, got {bypassed[0]!r}, whose weight it reads past the layer; train again without this target"
+                )
             return Ready(changes={model.get_submodule(path): folded for path, folded in changes.items()})
         if weights.kind == "soft_prompt":
             if not loaded.seq2seq and "inputs_embeds" not in loaded.accepts:
@@ -69,10 +75,11 @@ class Shelf:
                 )
             return Ready(vectors=soft_vectors(weights, model))
         if weights.kind == "prefix":
-            if loaded.seq2seq or not loaded.reach:
+            if loaded.seq2seq or not loaded.reach or loaded.sharing == "uncached":
                 raise UnsupportedError(
                     f"LocalBackend: a {model.config.model_type} model must be a decoder of attention layers alone to "
-                    "use prefix tuning, got another architecture; train a soft prompt of kind 'prompt'"
+                    "use prefix tuning, and keep their keys and values, got another architecture; train a soft prompt "
+                    "of kind 'prompt'"
                 )
             return Ready(layers=prefix_layers(weights, loaded.prefix([0]).layers))
         raise SettingError(explain("kind", of="weights", must="'soft_prompt', 'prefix' or 'lora'", got=weights.kind))
