@@ -21,6 +21,7 @@ from promptkit.backends.local_attention import Prefix
 from promptkit.backends.local_mixture import Mixture
 from promptkit.backends.local_probe import Sharing, probe_causal, probe_seq2seq
 from promptkit.backends.local_runs import CausalRun, Run, Seq2SeqRun, UncachedRun, compute_prefix
+from promptkit.backends.local_threads import ThreadChoice, choose_threads, using_threads
 from promptkit.errors import BackendError, SettingError, explain, one_of
 
 __all__ = ["DTYPES", "Loaded", "Sharing", "load_model", "no_progress_bars", "start_token"]
@@ -45,6 +46,7 @@ class Loaded:
         reach: Tokens after which some layer no longer sees the first one; longer rows run alone.
         eos: Tokens that end a completion.
         accepts: Names of the arguments that its ``forward`` takes.
+        threads: Threads that it computes with, and why.
         mixture: The learned weights that keys of prompts stand for; none unless set for a call.
     """
 
@@ -58,6 +60,7 @@ class Loaded:
     reach: int
     eos: frozenset[int]
     accepts: frozenset[str]
+    threads: ThreadChoice
     mixture: Mixture = field(default_factory=Mixture)
 
     def prefix(self, tokens: Sequence[int]) -> Prefix:
@@ -82,7 +85,7 @@ class Loaded:
         )
 
 
-def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None) -> Loaded:
+def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None, threads: int | None = None) -> Loaded:
     """Loads and probes the model in a folder.
 
     Args:
@@ -90,6 +93,7 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
         dtype: "float32", "bfloat16" or "float16".
         device: "auto", or a device of torch.
         max_context: Context window for models that do not tell theirs, or a smaller one.
+        threads: Threads to compute with on a CPU; ``None`` to choose them by a measurement.
 
     Returns:
         The loaded model.
@@ -116,7 +120,9 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
         ) from error
     seq2seq = bool(config.is_encoder_decoder)
     accepts = frozenset(inspect.signature(model.forward).parameters)
-    way = probe_seq2seq(model, start_token(model)) if seq2seq else probe_causal(model, accepts)
+    choice = choose_threads(model, wanted=threads, seq2seq=seq2seq)
+    with using_threads(choice.threads):
+        way = probe_seq2seq(model, start_token(model)) if seq2seq else probe_causal(model, accepts)
     return Loaded(
         model=model,
         tokenizer=tokenizer,
@@ -128,6 +134,7 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
         reach=_NO_LIMIT if seq2seq else _reach(config.get_text_config(decoder=True)),
         eos=_end_tokens(model, tokenizer),
         accepts=accepts,
+        threads=choice,
     )
 
 

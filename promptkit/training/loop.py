@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from promptkit.backends.local_threads import using_threads
 from promptkit.errors import TrainingError
 from promptkit.training.batches import encode
 from promptkit.training.checkpoints import Checkpoints
@@ -97,7 +98,8 @@ def train(
         store = Checkpoints(
             checkpoint, {"base model": backend.fingerprint(), "data": data, "settings": _digest(settings)}
         )
-    with _TURN, _own_randomness(backend.model.device), told_to_end() as end:
+    threads = using_threads(backend.threads.threads)
+    with _TURN, threads, _own_randomness(backend.model.device), told_to_end() as end:
         torch.manual_seed(draw_seed(seed, "start"))
         with learning(backend, spec, lora=lora, soft=soft, steps=steps, bfloat16=bfloat16) as learner:
             tracker = open_tracker(spec, _plain(settings))
