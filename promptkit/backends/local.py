@@ -16,7 +16,7 @@ from promptkit.backends.local_batches import Ledger, Worker, replies, reporter
 from promptkit.backends.local_decode import Row, decode, score
 from promptkit.backends.local_keys import Key
 from promptkit.backends.local_mixture import Mixture
-from promptkit.backends.local_models import Loaded, load_model
+from promptkit.backends.local_models import Loaded, Sharing, load_model
 from promptkit.backends.local_runs import Run
 from promptkit.backends.local_shelf import Shelf
 from promptkit.backends.local_threads import ThreadChoice, using_threads
@@ -131,6 +131,11 @@ class LocalBackend:
     def threads(self) -> ThreadChoice:
         """How many threads the model computes with, and why; ``threads.threads`` is ``None`` off the CPU."""
         return self._loaded.threads
+
+    @property
+    def batching(self) -> Sharing:
+        """How prompts run together on this model, as measured at loading."""
+        return self._loaded.sharing
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Returns how many tokens a prompt has, the tokens of its frame included; a soft prompt comes on top."""
