@@ -167,6 +167,14 @@ class LocalBackend:
         """
         self._shelf.ready(weights)
 
+    def check_prefix(self) -> None:
+        """Checks, before anything is trained, that this model can use the keys and values of prefix tuning.
+
+        Raises:
+            UnsupportedError: It cannot.
+        """
+        self._shelf.check_prefix()
+
     def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
         """Completes every request; see ``Backend.generate``.
 

@@ -52,6 +52,19 @@ class Shelf:
                 del self._kept[next(iter(self._kept))]
             return found
 
+    def check_prefix(self) -> None:
+        """Checks that this model can use prefix tuning at all.
+
+        Raises:
+            UnsupportedError: It cannot.
+        """
+        loaded, kind = self._loaded, self._loaded.model.config.model_type
+        if loaded.seq2seq or not loaded.reach or loaded.sharing == "uncached":
+            raise UnsupportedError(
+                f"LocalBackend: a {kind} model must be a decoder of attention layers alone to use prefix tuning, and "
+                "keep their keys and values, got another architecture; train a soft prompt of kind 'prompt'"
+            )
+
     def _make(self, weights: Weights) -> Ready:
         loaded, model = self._loaded, self._loaded.model
         if weights.base != self._base:
@@ -75,12 +88,7 @@ class Shelf:
                 )
             return Ready(vectors=soft_vectors(weights, model))
         if weights.kind == "prefix":
-            if loaded.seq2seq or not loaded.reach or loaded.sharing == "uncached":
-                raise UnsupportedError(
-                    f"LocalBackend: a {model.config.model_type} model must be a decoder of attention layers alone to "
-                    "use prefix tuning, and keep their keys and values, got another architecture; train a soft prompt "
-                    "of kind 'prompt'"
-                )
+            self.check_prefix()
             return Ready(layers=prefix_layers(weights, loaded.prefix([0]).layers))
         raise SettingError(explain("kind", of="weights", must="'soft_prompt', 'prefix' or 'lora'", got=weights.kind))
 

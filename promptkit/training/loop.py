@@ -76,6 +76,7 @@ def train(
             was trained.
         DataError: There are no pairs, or answers without tokens.
         ContextLengthError: A pair does not fit the context window.
+        UnsupportedError: The model cannot use what would be learned.
         TrainingError: A loss or gradient was no number, or memory was short; checkpoints from before are kept.
         TrainingStopped: The process was told to end (SIGTERM); a checkpoint was saved if there is a folder for it.
 
@@ -86,6 +87,8 @@ def train(
         ('lora', 'epochs')
     """
     check_run(backend, pairs, spec, lora=lora, soft=soft, seed=seed)
+    if soft is not None and soft.kind == "prefix":
+        backend.check_prefix()
     before = 0 if soft is None else soft.tokens
     items = encode(backend, pairs, of="pairs", before=before)
     held_out = encode(backend, dev, of="dev", before=before)

@@ -16,6 +16,7 @@ import transformers
 from promptkit.backends.local import LocalBackend
 from promptkit.backends.local_models import load_model
 from promptkit.errors import BackendError, UnsupportedError
+from promptkit.training import Pair, SoftSpec, TrainSpec, train
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest, Weights
 
 TEXTS = ["Question: Jane has 2 apples. She bought 3 more.\nAnswer:", "Review: a fine film.\nLabel:", "Review: dull."]
@@ -257,8 +258,12 @@ def test_a_lora_that_the_model_would_pass_by_is_refused(small: Callable[[str], P
     model.check_weights(lora(model, path, 0.0))  # as it is before training, and stays in training
 
 
-def test_a_prefix_is_refused_to_a_model_without_cache(small: Callable[[str], Path]) -> None:
-    model = backend(small("openai-gpt"))
+@pytest.mark.parametrize("kind", ["openai-gpt", "mamba", "jamba"])
+def test_a_prefix_is_refused_to_a_model_without_keys_and_values(small: Callable[[str], Path], kind: str) -> None:
+    model = backend(small(kind))
+    pairs = [Pair(Prompt(text=TEXTS[1]), " positive")]
+    with pytest.raises(UnsupportedError, match="keep their keys and values"):
+        train(model, pairs, (), TrainSpec(), lora=None, soft=SoftSpec(kind="prefix", tokens=2), seed=0)
     config = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}
     tensors = {"prompt_embeddings": np.zeros((2, 128), np.float32)}
     with pytest.raises(UnsupportedError, match="keep their keys and values"):
