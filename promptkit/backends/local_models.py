@@ -6,6 +6,7 @@ Nothing of a model folder is executed: no remote code, no pickles. A folder is u
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -123,6 +124,12 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
     choice = choose_threads(model, wanted=threads, seq2seq=seq2seq)
     with using_threads(choice.threads):
         way = probe_seq2seq(model, start_token(model)) if seq2seq else probe_causal(model, accepts)
+    if way.sharing == "uncached":
+        warnings.warn(
+            f"LocalBackend: a {config.model_type} model keeps no cache that can be used, so every new token reads the "
+            "whole text again; its answers are right, and slow",
+            stacklevel=3,
+        )
     return Loaded(
         model=model,
         tokenizer=tokenizer,

@@ -55,7 +55,7 @@ def train(
     The loss is the mean cross-entropy of the answer tokens, and logits are computed at those places only. Optimiser:
     AdamW with a warm-up, a gradient norm of at most ``spec.clip``, and weight decay for LoRA alone. Dropout of the base
     model stays off. Runs with equal arguments give equal weights on one machine with one number of threads, unless
-    ``max_minutes`` cuts them.
+    ``max_minutes`` cuts them; a run that is resumed keeps its number of threads where so many may still be used.
 
     Args:
         backend: The model.

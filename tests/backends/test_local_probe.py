@@ -177,9 +177,46 @@ def test_a_model_without_cache_keeps_its_text(tiny: Callable[..., Path], monkeyp
     requests = [Request(Prompt(text=text), Sampling(max_new_tokens=NEW)) for text in TEXTS]
     want = [reply.completions[0].text for reply in LocalBackend(folder).generate(requests)]
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", _Rereading.from_pretrained)
-    uncached = LocalBackend(folder)
+    with pytest.warns(UserWarning, match="a gpt2 model keeps no cache that can be used"):
+        uncached = LocalBackend(folder)
     assert uncached._loaded.sharing == "uncached"
     assert [reply.completions[0].text for reply in uncached.generate(requests)] == want
+
+
+class _RereadingT5(transformers.T5ForConditionalGeneration):
+    """An encoder-decoder model that takes a cache, drops it, and reads the whole answer at every step."""
+
+    def forward(self, *args: Any, past_key_values: Any = None, use_cache: Any = None, **more: Any) -> Any:
+        return super().forward(*args, past_key_values=None, use_cache=False, **more)
+
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **more: Any) -> dict[str, Any]:
+        return {"decoder_input_ids": input_ids, "encoder_outputs": more["encoder_outputs"]}
+
+
+class _OneByOneT5(transformers.T5ForConditionalGeneration):
+    """One whose decoder takes a single token beside its cache, and raises otherwise, as ProphetNet's does."""
+
+    def forward(self, *args: Any, decoder_input_ids: Any = None, past_key_values: Any = None, **more: Any) -> Any:
+        assert past_key_values is None or decoder_input_ids.shape[1] == 1
+        return super().forward(*args, decoder_input_ids=decoder_input_ids, past_key_values=past_key_values, **more)
+
+
+@pytest.mark.parametrize(("twin", "way"), [(_RereadingT5, ("uncached", False)), (_OneByOneT5, ("padded", True))])
+def test_encoder_decoder_models_keep_text_and_scores(
+    tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, twin: Any, way: tuple[str, bool]
+) -> None:
+    folder = tiny("t5")
+    requests = [Request(Prompt(text=text), Sampling(max_new_tokens=NEW)) for text in TEXTS]
+    weighed = [ScoreRequest(Prompt(text=text), (" positive", " a fine film")) for text in TEXTS]
+    usual = LocalBackend(folder)
+    assert (usual._loaded.sharing, usual._loaded.single) == ("padded", False)
+    monkeypatch.setattr(transformers.AutoModelForSeq2SeqLM, "from_pretrained", twin.from_pretrained)
+    other = LocalBackend(folder)
+    assert (other._loaded.sharing, other._loaded.single) == way
+    texts = [[reply.completions[0].text for reply in backend.generate(requests)] for backend in (usual, other)]
+    assert texts[0] == texts[1]
+    for one, two in zip(usual.score(weighed), other.score(weighed), strict=True):
+        assert [value for value, _ in two] == pytest.approx([value for value, _ in one], abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["mixtral", "jamba", "mamba2", "bert"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +14,10 @@ import torch
 
 from promptkit.backends import local_models, local_threads
 from promptkit.backends.local import LocalBackend
-from promptkit.backends.local_threads import Timing, better_count, choose_threads, measure, using_threads
+from promptkit.backends.local_threads import ThreadChoice, Timing, better_count, choose_threads, measure, using_threads
 from promptkit.backends.machine import Cpus
 from promptkit.errors import BackendError, SettingError
-from promptkit.training import LoraSpec, Pair, TrainSpec, train
+from promptkit.training import LoraSpec, Pair, TrainSpec, run, train
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest
 
 ASK = [Request(Prompt(text="Review: dull.\nLabel:"), Sampling(max_new_tokens=4))]
@@ -207,17 +208,43 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+def with_threads(folder: Path, count: int) -> LocalBackend:
+    """A backend that was loaded on one thread, as threads beyond the free cores make loading slow."""
+    backend = LocalBackend(folder, threads=1)
+    backend._loaded = replace(backend._loaded, threads=ThreadChoice(count, "for a test"))
+    return backend
+
+
 def test_all_work_is_done_with_the_threads_that_were_given(tiny: Callable[..., Path], seen: list[int]) -> None:
-    backend = LocalBackend(tiny("llama"), threads=2)
-    assert (backend.threads.threads, set(seen)) == (2, {2})
+    backend = LocalBackend(tiny("llama"), threads=1)
+    assert (backend.threads.threads, set(seen)) == (1, {1})
     seen.clear()
     backend.generate(ASK)
     backend.score([ScoreRequest(Prompt(text="Review:"), (" dull",))])
     list(backend.stream(ASK[0]))
     pairs = [Pair(Prompt(text="Review: dull.\nLabel:"), " negative")] * 2
     train(backend, pairs, pairs, TrainSpec(epochs=1), lora=LoraSpec(rank=2), soft=None, seed=0)
-    assert len(seen) > 10 and set(seen) == {2}
+    assert len(seen) > 10 and set(seen) == {1}
     assert torch.get_num_threads() == 4
+
+
+def test_a_resumed_training_keeps_its_number_of_threads(
+    tiny: Callable[..., Path], tmp_path: Path, seen: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [Pair(Prompt(text="Review: dull.\nLabel:"), " negative")] * 4
+    settings: dict[str, Any] = {"lora": LoraSpec(rank=2), "soft": None, "seed": 0, "checkpoint": tmp_path / "run"}
+    backends = {count: with_threads(tiny("llama"), count) for count in (1, 2)}
+    log = train(backends[2], pairs, (), TrainSpec(epochs=1, batch_size=2, max_minutes=1e-9), **settings).log
+    assert (log.steps, log.stopped) == (1, "max_minutes")
+    seen.clear()
+    train(backends[1], pairs, (), TrainSpec(epochs=1, batch_size=2), **settings)
+    assert set(seen) == {2} and torch.get_num_threads() == 4
+    settings["checkpoint"] = tmp_path / "elsewhere"  # where no more than one may be used, as many as the backend chose
+    train(backends[2], pairs, (), TrainSpec(epochs=1, batch_size=2, max_minutes=1e-9), **settings)
+    monkeypatch.setattr(run, "count_cpus", lambda: Cpus(64, 1, None))
+    seen.clear()
+    train(backends[1], pairs, (), TrainSpec(epochs=1, batch_size=2), **settings)
+    assert set(seen) == {1}
 
 
 def test_the_setting_is_given_back_when_the_model_fails(tiny: Callable[..., Path]) -> None:
@@ -259,8 +286,8 @@ def test_a_model_that_cannot_be_measured_is_left_to_the_probe(
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_greedy_text_does_not_depend_on_the_number_of_threads(tiny: Callable[..., Path], kind: str) -> None:
     texts = ["Review: dull.\nLabel:", "Question: Jack has 8 pears.\nAnswer:"]
-    requests = [Request(Prompt(text=text), Sampling(max_new_tokens=6)) for text in texts]
-    one, two = (LocalBackend(tiny(kind), threads=count).generate(requests) for count in (1, 2))
+    requests = [Request(Prompt(text=text), Sampling(max_new_tokens=4)) for text in texts]
+    one, two = (with_threads(tiny(kind), count).generate(requests) for count in (1, 2))
     assert [reply.completions[0].text for reply in one] == [reply.completions[0].text for reply in two]
 
 
