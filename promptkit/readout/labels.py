@@ -3,13 +3,15 @@ r"""Labels and choice letters in text: which of a closed set is meant.
 A label is read whole or not at all; every step is linear in the length of the text.
 
 - **Several different labels named**: none is read, unless one is alone on the first line, or directly behind a marker
-  with no second one joined to it (``Answer: B because A is too small`` is B; ``Answer: billing or technical`` abstains).
+  with no second one joined to it (``Answer: B because A is too small`` is B; ``Answer: billing or technical``
+  abstains).
 - **Signs that tell labels apart stay**: ``C``, ``C++`` and ``C#``, ``A`` and ``A+`` are never taken for each other, be
   they in the set or not, and neither is ``spam`` in ``non-spam``, ``spammer`` or ``anti_spam``.
 - **Around a label** Markdown, HTML, LaTeX, quotes, brackets and punctuation are dropped. Case, white space, the style
   of apostrophes and dashes, and compatibility forms (NFKC) do not count.
-- **Labels that are numbers** are found as numbers (see ``promptkit.readout.numbers``): by value, with their minus, never in a
-  longer number, a fraction, a date or a range. ``1.0`` is 1, ``4.5`` is no label of 1 to 5.
+- **Labels that are numbers** are found as numbers (see ``promptkit.readout.numbers``): by value, with their minus,
+  never in a longer number, a fraction, a percentage, a date or a range. ``1.0`` and ``1 of 5`` are 1, ``4.5`` is no
+  label of 1 to 5.
 - **Denied labels** (``not spam``, ``不是垃圾``) are not read; where a label of the set covers the denial, it is meant.
 - **Choice letters** stand in their own case, because "a" is an article, unless brackets, quotes or markup enclose them.
   A bare ``A`` or ``I`` before a lower-case word is a word, too, unless that word is one such as "is" or "because".
@@ -43,11 +45,12 @@ _WRAPPER = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|sf)|left|right|emph|underline)(?![a-zA-Z])\s?"
 )
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:s|del|strike)>[^<\n]{0,200}</(?:s|del|strike)>", re.IGNORECASE)
-_LINE_MARKS = re.compile(r"\s*(?:#{1,6}\s+|>\s*|[-*+•]\s+)*")
+_LINE_MARKS = re.compile(r"\s*(?:#{1,6}\s+|>\s*|[*•]\s+|[-+]\s+(?!\d))*")
 _QUOTES = "\"'“”‘’„‚«»‹›「」『』`"
 _PEELED_BEFORE = _QUOTES + "([{<*_$¿¡:：,，。 \t\n"
 _PEELED_BEHIND = _QUOTES + ")]}>*_$.,;:!?。，；：！？、…: \t\n"
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", "（": "）", "【": "】", "《": "》", "$": "$", "*": "*", "_": "_"}
+_STARRED = re.compile(r"(?<!\*)\w\*$")  # a mark of its own, as in the grade A*
 _GAP = r"[\s*_~\"'“”‘’]+"
 _DENIAL = re.compile(
     r"(?:\b(?:not|isn'?t|aren'?t|wasn'?t|never|neither|nor|no|non|without|cannot be|can'?t be|rather than|instead of|"
@@ -57,7 +60,7 @@ _DENIAL = re.compile(
     re.IGNORECASE,
 )
 _JOINED = re.compile(
-    r"[\"'”’)\]}*_.]*\s*(?:,|/|&|\||;|、|和|或|与|-|—|\+|\b(?:or|and|and/or|vs\.?|versus|to|through|oder|und|ou|et|o|y)\b)"
+    r"[\"'”’)\]}*_.]*\s*(?:,|/|&|\||;|、|和|或|与|-|—|\+|\b(?:and/or|or|and|vs\.?|versus|to|through|oder|und|ou|et|o|y)\b)"
     r"\s*(?:\b(?:or|and|maybe|perhaps|possibly|also|else)\b\s*)*[\s\"'“‘(\[{*]*",
     re.IGNORECASE,
 )
@@ -66,8 +69,8 @@ _ALSO_DENIED = re.compile(
 )
 _MARKED_LETTER = re.compile(r"(?<![\w*_`])([*_`]{1,3})([A-Za-z])\1(?![\w+*#-])")
 _ARTICLE = re.compile(
-    r"[ \t]+(?!(?:is|was|are|will|would|should|must|can|could|may|might|seems?|fits|has|because|since|as|for|due|and|or|"
-    r"but|that|which|with|if|when|then|by|in|on|than|not|to|vs|versus|from|at|correct|only|alone|here|therefore|being)\b)"
+    r"[ \t]+(?!(?:is|was|are|will|would|should|must|can|could|may|might|seems?|fits|has|because|since|as|for|due|and|"
+    r"or|but|that|which|with|if|when|then|by|in|on|than|not|to|vs|versus|from|at|correct|only|alone|here|therefore|being)\b)"
     r"[a-zà-ÿ]"
 )
 
@@ -110,7 +113,8 @@ def _bounded(label: str) -> str:
     else:
         before = rf"(?<![{_TOUCHING}{first}])" if label[0].isascii() else ""
     if _UNIT.match(label[-1]):
-        after = rf"(?![{_TOUCHING}@#&\\/+^-])(?![.'][{_TOUCHING}])(?![,:]\d)(?!\*(?:[{_TOUCHING}]|(?![*\w])))(?!\s?%)"
+        starred = rf"(?!\*(?:[{_TOUCHING}]|(?![*\w])))"
+        after = rf"(?![{_TOUCHING}@#&\\/+^-])(?![.'][{_TOUCHING}])(?![,:]\d)(?!\s?(?:%|\+(?!\w))){starred}"
     else:
         after = rf"(?![{_TOUCHING}{last}])" if label[-1].isascii() else ""
     return f"{before}{body}{after}"
@@ -295,7 +299,7 @@ def _peel(text: str) -> Iterator[str]:
         if inner == text and len(text) > 2 and _BRACKETS.get(text[0]) == text[-1]:
             inner = text[1:-1]
         if inner == text:
-            behind = text[-1:] in _PEELED_BEHIND
+            behind = text[-1:] in _PEELED_BEHIND and not _STARRED.search(text)
             inner = text[:-1] if text and behind else text[1:] if text[:1] in _PEELED_BEFORE else text
         inner = inner.strip()
         if inner == text or not inner:

@@ -3,9 +3,9 @@ r"""Markup around answers: blocks of reasoning, emphasis, quotes, code fences, H
 Every step takes linear time in the length of the text.
 
 - **Blocks of reasoning** (``<think>...</think>``, also ``thinking``, ``thought``, ``reasoning``, ``seed:think``,
-  ``[THINK]`` and ``◁think▷``, in any case) are never read for an answer. A closing tag without an opening one ends a block that began
-  in the prompt: all text before it is reasoning. A block that is not closed was cut off: there is no answer. A tag in
-  backticks is text.
+  ``[THINK]`` and ``◁think▷``, in any case) are never read for an answer. A closing tag without an opening one ends a
+  block that began in the prompt: all text before it is reasoning. A block that is not closed was cut off: there is no
+  answer. A tag in backticks is text.
 - **Around a text** one or more pairs are dropped if they enclose all of it: quotation marks of any style, ``*``,
   ``**``, ``_``, ``__`` and backticks, a code fence, ``\boxed{}`` and ``\text{}``. What stands inside a text stays, and
   so does a mark without its partner (``*args``, ``**kwargs``), a pair that recurs inside (``"a" and "b"``), and
@@ -18,7 +18,17 @@ import html
 import re
 from typing import NamedTuple
 
-__all__ = ["Line", "first_line", "split_reasoning", "strip_emphasis", "strip_mark", "strip_tags", "unwrap"]
+__all__ = [
+    "Line",
+    "first_line",
+    "opening_mark",
+    "split_reasoning",
+    "strip_closing",
+    "strip_emphasis",
+    "strip_mark",
+    "strip_tags",
+    "unwrap",
+]
 
 _NAMES = r"(?:seed:)?think|thinking|thoughts?|reasoning"
 _TAG = re.compile(
@@ -51,12 +61,13 @@ _PAIRS = {
     "*": "*",
     "_": "_",
 }
-_CLOSING = re.compile(r"\s?[:：]?([*_]{1,3})[:：]?(?!\w)")
+_CLOSING = re.compile(r" ?[:：]?([*_`]{1,3}+)[:：]?(?=(\s|$)?)")
+_OPENING = re.compile(r"(?<![\w*_`])([*_`]{1,3})(?=[^\s*_`]|$)")
 _IDENTIFIER = re.compile(r"[a-z0-9_]*")
 _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _STARS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]{1,300})(?<!\s)\1(?![\w*])")
 _UNDERSCORES = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^_\n]{1,300})(?<!\s)\1(?!\w)")
-_INLINE = r"b|i|em|strong|u|s|mark|span|code|small|big|font|tt|kbd|q|var|ins|a"
+_INLINE = r"b|i|sup|sub|em|strong|u|s|mark|span|code|small|big|font|tt|kbd|q|var|ins|a"
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,200}})?>", re.IGNORECASE)
 _OTHER_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?:\s[^<>]{0,200})?/?>")
 
@@ -149,7 +160,44 @@ def strip_mark(text: str, opening: str) -> str:
         (' Paris', ' Paris**')
     """
     match = _CLOSING.match(text)
-    return text[match.end() :] if match is not None and opening and match[1] == opening else text
+    if match is None or not (match[1] == opening or (match[2] is not None and match[1] in ("**", "__", "***"))):
+        return text
+    return text[match.end() :]
+
+
+def opening_mark(text: str, place: int) -> str:
+    """Returns the mark of Markdown that is open at a place, such as ``**`` in ``**Final answer: Paris**``.
+
+    Args:
+        text: Any text.
+        place: Where a marker starts; 200 characters of its line before it are looked at.
+
+    Example:
+        >>> opening_mark("**Final answer:** Paris", 8), opening_mark("**Final** answer: Paris", 10)
+        ('**', '')
+    """
+    before = re.split(f"[{_LINE_BREAKS}]", text[max(0, place - 200) : place])[-1]
+    last = None
+    for last in _OPENING.finditer(before):  # noqa: B007  # the last one is meant
+        pass
+    return last[1] if last is not None and last[1] not in before[last.end() :] else ""
+
+
+def strip_closing(text: str, opening: str) -> str:
+    """Drops the mark at the end of a text that closes what was opened before it.
+
+    Args:
+        text: A text behind a marker.
+        opening: The mark before the marker; may be empty.
+
+    Example:
+        >>> strip_closing("Paris**", "**"), strip_closing("**Paris***", "*"), strip_closing("**Paris**", "**")
+        ('Paris', '**Paris**', '**Paris**')
+    """
+    if not opening or not text.endswith(opening):
+        return text
+    leading, trailing = (len(text) - len(rest) for rest in (text.lstrip(opening[0]), text.rstrip(opening[0])))
+    return text[: -len(opening)].rstrip() if trailing - leading == len(opening) else text
 
 
 def unwrap(text: str) -> str:
@@ -223,14 +271,14 @@ def strip_emphasis(text: str) -> str:
 
 
 def strip_tags(text: str) -> str:
-    """Resolves HTML entities and drops HTML tags; a tag that is no mark on words becomes a line break.
+    r"""Resolves HTML entities and drops HTML tags; a tag that is no mark on words becomes a line break.
 
     Args:
         text: Text in which a number or label is looked for.
 
     Example:
         >>> strip_tags("<b>-5</b>&nbsp;m<br>")
-        '-5\\xa0m\\n'
+        '-5\xa0m\n'
     """
     if "&" in text:
         text = html.unescape(text)

@@ -37,14 +37,16 @@ _OPERAND = re.compile(
     rf"(?:[\w)\]}}](?:[+×÷·^]|\*\*?)|[\w)\]}}]{_SPACE}[-+×÷·^*]{_SPACE}|[×÷·^/]{_SPACE}?|{_SPACE}/{_SPACE})$"
 )
 _SIGN = re.compile(rf"(?P<sign>[-+±—]*)(?P<gap>{_SPACE}*)(?:{_MONEY}(?P<inner>(?<![A-Z])-)?)?[\[{{(\"'“‘*`$]*$")
+_EXPECTS_SIGN = re.compile(rf"[=≈({{\[]{_SPACE}*$")  # a minus behind it is no dash, even with a space behind the minus
 _SIGN_WORD = re.compile(
     rf"(?:(?<![{_LETTER}])(?:minus|negative|negativ|moins|menos|meno|минус)[ -]|[负負]|マイナス)[\"'“*{{]*$",
     re.IGNORECASE,
 )
 _BARE_COMMA = re.compile(r"(?<![\w)\]}\"'%”’»])[,]$")
 _FUNCTION = re.compile(
-    r"(?<![A-Za-z])(?:sqrt|cbrt|root|log|ln|lg|exp|sin|cos|tan|abs|max|min|f)(?:_\{?\w\}?|\d)?[ ({\[]{0,3}$", re.I
+    r"(?<![A-Za-z])(?:sqrt|cbrt|root|log|ln|lg|exp|sin|cos|tan)(?:_\{?\w\}?|\d)?[ ({\[]{0,3}$", re.IGNORECASE
 )
+_PERCENT = re.compile(rf"{_SPACE}?[%‰]")
 _OPEN = re.compile(rf"\({_SPACE}?(?:{_MONEY})?$")
 _CLOSE = re.compile(rf"{_SPACE}?(?:%|[{_CURRENCY}]|{_SPACE}[A-Z]{{3}})?{_SPACE}?\)")
 _UNREADABLE_REST = re.compile(
@@ -146,7 +148,11 @@ def _token(text: str, match: re.Match[str]) -> Token:
     recurring = "." in chunk and match["chunk"][len(chunk) :].startswith("..")
     if value is None or minus is None or recurring or _BARE_COMMA.search(window) or _is_part(text, start, end):
         return Token(None, None, start, end, False)
-    written = match.end() == end + trimmed and re.fullmatch(r"\d+(?:\.\d+)?", text[start:end], re.ASCII)
+    written = (
+        match.end() == end + trimmed
+        and not _PERCENT.match(text, end)
+        and re.fullmatch(r"\d+(?:\.\d+)?", text[start:end], re.ASCII)
+    )
     plain = ("-" if minus else "") + text[start:end] if written else None
     enclosed = not minus and bool(_OPEN.search(window)) and _CLOSE.match(text, end) is not None
     return Token("-" + value if minus and value != "0" else value, plain, start, end, enclosed)
@@ -183,8 +189,6 @@ def _minus(text: str, start: int) -> bool | None:
         return False
     sign, inner = match["sign"], match["inner"] or ""
     before = window[match.start("sign") - 1 : match.start("sign")]
-    if not sign and match["gap"] and not before:
-        before = ""
     if inner:
         return None if sign else True
     if sign in ("", "+"):
@@ -194,11 +198,7 @@ def _minus(text: str, start: int) -> bool | None:
     if sign != "-":
         return None
     if match["gap"]:
-        return (
-            True
-            if before and before in "=([{≈" or window[: match.start("sign")].rstrip(" \u00a0").endswith(("=", "≈"))
-            else None
-        )
+        return True if _EXPECTS_SIGN.search(window[: match.start("sign")]) else None
     if not before or before.isspace():
         return True
     return None if before in ")]}%" or (before.isalnum() and ord(before) < _LAST_SPACED_LETTER) else True

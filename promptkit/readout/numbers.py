@@ -6,22 +6,24 @@ of the text is tried in its place. Every step is linear in the length of the tex
 
 - **Digits** of any script, with a decimal point; thousands in groups set off by commas (also as in ``1,00,000``),
   apostrophes, underscores, (narrow) no-break or thin spaces (also LaTeX's ``\,`` and ``{,}``), or plain spaces where
-  the first group has one or two digits (``12 345``; three, as in ``100 200``, can be a list).
+  the first group has one or two digits (``12 345``; ``100 200`` can be a list).
 - **Decimal sign**: the point. ``1,234`` is 1234; ``0,75``, ``3,5``, ``1,2,3`` and ``1.234,56`` abstain. With
   ``decimal=","`` it is the comma: ``0,75`` is 0.75, ``1.234`` is 1234, ``1.234,56`` is 1234.56, and ``3.5`` abstains.
-- **Sign**: a minus of any style that touches the number, its currency sign or its markup, or one of the words
-  "minus" and "negative" (also in a few other languages). With a space behind it, it is a minus behind ``=`` or an opening bracket,
-  and else abstains. A dash behind a letter (``GPT-4``) abstains, as do ``±5``, ``--5`` and ``5-``.
+- **Sign**: a minus of any style that touches the number, its currency sign or its markup, or a word such as "minus" or
+  "negative". With a space behind it, it is a minus behind ``=`` or an opening bracket, and else abstains. A dash behind
+  a letter (``GPT-4``) abstains, as do ``±5``, ``--5`` and ``5-``.
 - **Powers and fractions**: ``2.5e3``, ``2.5 × 10^3``, ``10³``, ``10**3``, ``10^{-3}``; ``3/4``, ``½``, ``2 1/2``,
-  ``\frac{3}{4}``. Other powers, roots, multiples of π, recurring decimals and operands of variables (``5 + x``) abstain.
+  ``\frac{3}{4}``. Other powers, roots, multiples of π, recurring decimals and operands of variables (``5 + x``)
+  abstain.
 - **Dropped around the number**: currency, percent, units with their exponents (``25 cm²``, ``m^2``), words, bounds and
   approximation (``≈5``, ``>5``, ``5+`` are 5), Markdown, HTML and LaTeX markup, quotes and brackets.
 - **Multiplied**: hundred, thousand, million, billion (10⁹), trillion, lakh, crore, 万 and 亿, as in ``2 million``.
   Abbreviations that can be units (``5k``, ``5M``, ``5 bn``) abstain. Number words are not read.
 - **Round brackets** around an unsigned number and nothing else abstain: ``(1,234)`` is minus 1234 in accounting.
 - **Equations**: of ``2 + 3 = 5`` and ``x = 5`` the last side counts, if it is one number, else the first one.
-- **Abstains**: shares (``3 of 5``, ``3 out of 5``), ranges and lists (``3-4``, ``3 to 4``, ``5 or 6``, ``1, 2``), ratios and times (``10:30``), dates, phone
-  numbers, versions (``1.2.3``), hexadecimal numbers, calculations without a result.
+- **Abstains**: ranges and lists (``3-4``, ``3 to 4``, ``5 or 6``, ``1, 2``), shares (``3 of 5``, ``3 out of 5``),
+  ratios and times (``10:30``), dates, phone numbers, versions (``1.2.3``), hexadecimal numbers, and calculations
+  without a result.
 - **Names** are passed over: digits behind a letter, an underscore or a caret (``H2O``, ``CO₂``, ``x_1``, ``m^2``).
 """
 
@@ -57,8 +59,8 @@ _LINKS = re.compile(
         (
             # an operator, a range or an alternative, perhaps with a unit before it
             rf"[ \u00a0]:[ \u00a0]{_SIGNS}",  # a ratio
-            rf"{_UNIT}[ \u00a0]?(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX]|\b(?:to|or|bis|oder|ou|through|until|vs\.?|versus|and/or)\b"
-            rf"|或|至|到|和){_SIGNS}",
+            rf"{_UNIT}[ \u00a0]?(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]"
+            rf"|\b(?:to|or|bis|oder|ou|through|until|vs\.?|versus|and/or)\b){_SIGNS}",
             rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?[ \u00a0]\b(?:and|und|et|y|e|og|och)\b){_SIGNS}",  # a list
             rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_SIGNS}",  # nothing but space between
             rf"(?:st|nd|rd|th)?[ \u00a0]{{0,2}}(?:of )?{_MONTH},?[ \u00a0]",  # a date

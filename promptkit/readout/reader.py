@@ -5,8 +5,8 @@ A reader turns generated text into the *canonical* answer, the form in which ans
 
 Rules, the same for every text:
 
-- **A blank text is no answer.** Text of nothing but white space abstains, whatever the kind, and so does one of which
-  nothing is left inside its quotes. An abstention never votes; it counts in the agreement of a vote.
+- **A blank text is no answer.** Text of nothing but white space abstains, whatever the kind. An abstention never votes;
+  it counts in the agreement of a vote.
 - **Reasoning is not read.** Blocks such as ``<think>...</think>`` are set aside first, for every kind, and belong to
   ``Reader.reasoning``; if one is not closed, the text was cut off and abstains (see ``promptkit.readout.markup``).
 - **The last marker counts.** With a marker ("The answer is") the text behind its last occurrence is read, so an
@@ -38,13 +38,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from promptkit.errors import TaskError, explain
 from promptkit.readout.finders import Found, compile_linear, find_field
 from promptkit.readout.labels import LabelFinder, fold_label
-from promptkit.readout.markup import first_line, split_reasoning, strip_mark, unwrap
+from promptkit.readout.markup import (
+    first_line,
+    opening_mark,
+    split_reasoning,
+    strip_closing,
+    strip_mark,
+    unwrap,
+)
 from promptkit.readout.numbers import closes_number, find_number, normalize_number
 
 __all__ = ["Reader", "ReaderSpec"]
 
 _COLON, _ANY_COLON = re.compile("[:：]"), r"[*_`]{0,3}\\s?[:：]"
-_OPENING = re.compile(r"(?<![\w*_])([*_]{1,3})$")
 _HEADING = re.compile(r"#{1,6}\s+")
 _LETTERS = ("A", "B", "C", "D", "E")
 
@@ -141,7 +147,7 @@ class Reader:
         before, behind = self._last_marker(outside)
         if before is None or behind is None:
             return None
-        found = self._find(outside[behind:] if behind else outside, _opening(outside, before))
+        found = self._find(outside[behind:] if behind else outside, opening_mark(outside, before))
         if found is None or (finish == "length" and not found.closed):
             return None
         return self.canonical(found.value)
@@ -184,7 +190,7 @@ class Reader:
         elif self.spec.kind in ("regex", "json"):
             found = self._find(outside, "")
             end = found.start if found else None
-        if thought:
+        if outside != text:
             return "\n".join(part for part in (thought, outside[: end or 0].strip()) if part)
         return (outside if end is None else outside[:end]).strip()
 
@@ -219,7 +225,7 @@ class Reader:
     def _in_line(self, line: str, closed: bool, opening: str, fresh: bool) -> Found | None:
         """Finds the answer in the line that follows a marker, or takes the line itself."""
         if self._labels is not None:
-            found = self._labels.first(line)
+            found = self._labels.first(strip_closing(line.rstrip(), opening))
         elif self.spec.answer_type == "number":
             found = self._number(line, "first")
         elif self._marker is None:
@@ -247,15 +253,9 @@ class Reader:
 
 
 def _marker_pattern(marker: str) -> str:
-    """Returns a pattern for a marker: white space is elastic, a colon has several forms, and markup may stand between."""
+    """Returns a pattern for a marker: white space and the form of a colon do not count, nor does markup inside."""
     words = (_COLON.sub(_ANY_COLON, re.escape(word)) for word in marker.split())
     return r"(?:\s|[*_`])+".join(words)
-
-
-def _opening(text: str, place: int) -> str:
-    """Returns the mark of Markdown that stands right before a place, such as ``**``."""
-    match = _OPENING.search(text[max(0, place - 8) : place])
-    return match[1] if match else ""
 
 
 def _marked_text(line: str, end: str, opening: str, fresh: bool) -> Found:
@@ -265,9 +265,7 @@ def _marked_text(line: str, end: str, opening: str, fresh: bool) -> Found:
         text = _HEADING.sub("", text)
     ended = bool(end) and text.endswith(end)
     text = text.removesuffix(end) if ended else text
-    if opening and text.endswith(opening) and opening not in text.removesuffix(opening):
-        text = text.removesuffix(opening).rstrip()
-    inner = unwrap(text)
+    inner = unwrap(strip_closing(text, opening))
     if end and not ended:
         ended = inner.endswith(end)
         inner = unwrap(inner.removesuffix(end)) if ended else inner
