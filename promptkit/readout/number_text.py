@@ -40,8 +40,8 @@ _VULGAR = "¼½¾⅐-⅞↉"
 _BESIDE_VULGAR = re.compile(rf"(?<=\d)(?=[{_VULGAR}])|(?<=[{_VULGAR}])(?=[\d{_VULGAR}])")
 _SWAP = str.maketrans(".,", ",.")
 
-_ARGUMENT = r"\{\s*([-+]?[0-9][0-9.,\u00a0]{0,40})\s*\}|([0-9])"
-_FRACTION = re.compile(rf"(?P<digit>(?<=[0-9])\s?)?\\[dtc]?frac\s*(?:{_ARGUMENT})\s*(?:{_ARGUMENT})")
+_ARGUMENT = r"\{\s*([-+]?\d[\d.,\u00a0]{0,40})\s*\}|(\d)"
+_FRACTION = re.compile(rf"(?P<digit>(?<=\d)\s?)?\\[dtc]?frac\s*(?:{_ARGUMENT})\s*(?:{_ARGUMENT})")
 _ANY_FRACTION = re.compile(r"\\[dtc]?frac\s*\{[^{}\n]{0,200}\}\s*\{[^{}\n]{0,200}\}")
 _LATEX_SPACE = re.compile(r"\\(?:[,;:> ]|(?:thin|med|thick)space(?![a-zA-Z])\s?)")
 _ESCAPED = re.compile(r"\\([-+.*#$%&_{}~`|<])")
@@ -146,8 +146,8 @@ def fold_numbers(text: str, decimal: str = ".") -> str:
 def _fold_latex(text: str) -> str:
     r"""Spells LaTeX spaces, separators, fractions and commands plainly; also the escapes of Markdown."""
     text = _LATEX_SPACE.sub("\u00a0", text.replace("\\!", ""))
-    text = re.sub(r"(?<=[0-9])\{([.,])\}(?=[0-9])", r"\1", text)
-    text = re.sub(r"(?<=[0-9])~(?=[0-9]{3}(?![0-9]))", "\u00a0", text)
+    text = re.sub(r"(?<=\d)\{([.,])\}(?=\d)", r"\1", text)
+    text = re.sub(r"(?<=\d)~(?=\d{3}(?!\d))", "\u00a0", text)
     text = _ANY_FRACTION.sub(FORMULA, _FRACTION.sub(_spell_fraction, text))
     text = re.sub(r"\\[()\[\]]", " ", text.replace("\\\\", "\n"))
     text = _ESCAPED.sub(r"\1", text)

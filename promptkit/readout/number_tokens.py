@@ -19,8 +19,8 @@ _MONEY = rf"(?:(?:(?<![A-Za-z])[A-Z]{{1,3}})?[{_CURRENCY}]|(?<![A-Za-z])[A-Z]{{3
 _SPACE = "[ \u00a0]"
 
 _TOKEN = re.compile(
-    # an index or exponent of something that is no number, and a formula that is none
-    rf"(?P<script>[\^_][{{(]{{0,2}}[-+]?\d[\d.,/]*+)|(?P<formula>{FORMULA})"
+    # an index or exponent of something that is no number, digits of a name, and a formula that is no number
+    rf"(?P<skipped>(?:[\^_][{{(]{{0,2}}[-+]?|(?<=[{_LETTER}]))\d[\d.,/'’_\u00a0]*+)|(?P<formula>{FORMULA})"
     rf"|(?<![{_LETTER}\d_])(?<!\d\.)(?P<whole>\d{{1,18}}{_SPACE}(?=\d{{1,18}}/\d))?"
     # thousands set off by plain spaces; else all that a number can be written with
     r"(?P<chunk>[1-9]\d?(?: \d{3})++(?:\.\d++)?(?![.,'’_/\u00a0]?\d)|(?:(?<!\.)\.)?\d[\d.,/'’_\u00a0]*+)"
@@ -44,7 +44,7 @@ _SIGN_WORD = re.compile(
 )
 _BARE_COMMA = re.compile(r"(?<![\w)\]}\"'%”’»])[,]$")
 _FUNCTION = re.compile(
-    r"(?<![A-Za-z])(?:sqrt|cbrt|root|log|ln|lg|exp|sin|cos|tan)(?:_\{?\w\}?|\d)?[ ({\[]{0,3}$", re.IGNORECASE
+    r"(?<![A-Za-z])(?:sqrt|cbrt|root|log|ln|lg|exp|sin|cos|tan)(?:_\{?\w{1,4}\}?|\d{1,3})?[ ({\[]{0,3}$", re.IGNORECASE
 )
 _PERCENT = re.compile(rf"{_SPACE}?[%‰]")
 _OPEN = re.compile(rf"\({_SPACE}?(?:{_MONEY})?$")
@@ -122,7 +122,7 @@ def scan_tokens(text: str) -> Iterator[Token]:
     place = 0
     while match := _TOKEN.search(text, place):
         place = match.end()
-        if match["script"]:
+        if match["skipped"]:
             continue
         if match["formula"]:
             yield Token(None, None, match.start(), place, False)

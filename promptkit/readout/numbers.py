@@ -53,7 +53,7 @@ _LONGEST = 200  # numbers in one expression; a longer one is not looked at to it
 _SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]?[{\[(*]{0,3}"
 _UNIT = r"[ \u00a0]?[%°'\"′″!)\]}]{0,3}(?:[ \u00a0]?[A-Za-zµμΩ°€£][A-Za-zµμΩ°/^0-9-]{0,15}){0,2}[)\]}]{0,3}"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
-_EQUALS = re.compile(rf"{_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈)?{_SIGNS}")
+_EQUALS = re.compile(rf"{_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈|<<)?{_SIGNS}")
 _LINKS = re.compile(
     "|".join(
         (
