@@ -140,6 +140,7 @@ class RemoteBackend:
         self.chat = True if chat is None else chat
         self.context_window = window
         self._wire = Wire(model, seeds, logprobs, max_tokens_name, dict(extra or {}))
+        self.schemas = schemas
         self._dialect = Dialect(model, omit, schemas)
         self._scope = [sorted(omit), schemas] if omit or schemas != "enforce" else []
         self._counter = Counter(tokenizer)

@@ -66,7 +66,8 @@ def read_request(
         body: JSON data of the call.
         model: Name of the model that is served.
         lacks: What the server does not have: ``n`` and ``logprobs`` are passed over, as some do; a field of the call
-            is refused, and so are ``system`` messages and a temperature of 0 (``greedy``).
+            is refused, and so are ``system`` messages, a temperature of 0 (``greedy``), and a schema whose root is no
+            object (``bare_schema``).
         drawn: Tells how many samples of a prompt were drawn without a seed, and adds as many as are wanted now.
 
     Returns:
@@ -85,6 +86,9 @@ def read_request(
             raise RefusedError(400, f"extra inputs are not permitted: {field}")
     if "greedy" in lacks and body.get("temperature") == 0:
         raise RefusedError(422, "Input validation error: `temperature` must be strictly positive")
+    form = body.get("response_format")
+    if "bare_schema" in lacks and form and form["json_schema"]["schema"].get("type") != "object":
+        raise RefusedError(400, "Invalid schema for response_format 'answer': schema must be of 'type: \"object\"'")
     if "system" in lacks and any(one.get("role") == "system" for one in body.get("messages", ())):
         raise RefusedError(400, "System role not supported")
     prompt = _prompt(chat, body)
