@@ -6,7 +6,7 @@ Time and memory are bounded because every operation is paid for before it runs, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +20,7 @@ MAX_CHARS = 1_000_000
 """Most characters that go into one rendering of a task template, and most that come out of any rendering."""
 MAX_STEPS = 500_000
 """Steps that one rendering may take, beside an allowance in proportion to its input."""
+_MAX_DEPTH = 100  # of values in values, which Python prints, compares and hashes by recursion
 CHARS_PER_STEP = 16
 """Characters that are read, copied or made for the price of one step."""
 
@@ -111,7 +112,7 @@ def weigh(value: Any, most: int) -> int:
         most: Where measuring ends.
 
     Returns:
-        Its steps, or some number above ``most``.
+        Its steps, or some number above ``most``, also where values are nested more than 100 deep.
 
     Example:
         >>> weigh({"role": "user", "content": "x" * 1600}, 1000)
@@ -122,10 +123,11 @@ def weigh(value: Any, most: int) -> int:
         >>> weigh(nested, 1000) > 1000
         True
     """
-    total, stack = 0, [value]
+    total, stack = 0, [(value, 0)]
     while stack and total <= most:
-        part = stack.pop()
+        part, depth = stack.pop()
         total += 1
+        inside: Iterable[Any] = ()
         if isinstance(part, str | bytes):
             total += len(part) // CHARS_PER_STEP
         elif isinstance(part, bool):
@@ -133,12 +135,15 @@ def weigh(value: Any, most: int) -> int:
         elif isinstance(part, int):
             total += part.bit_length() // 64
         elif isinstance(part, Mapping):
-            stack += [*part.keys(), *part.values()]
+            inside = [*part.keys(), *part.values()]
         elif isinstance(part, list | tuple | AbstractSet):
-            stack += part
+            inside = part
         elif isinstance(part, range):
             total += len(part)
         else:
             attributes = getattr(part, "_Namespace__attrs", None)  # of jinja2.utils.Namespace, which prints them
-            stack += [attributes] if isinstance(attributes, dict) else []
+            inside = [attributes] if isinstance(attributes, dict) else ()
+        if inside and depth >= _MAX_DEPTH:
+            return most + 1
+        stack += [(one, depth + 1) for one in inside]
     return total

@@ -17,13 +17,14 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from promptkit.errors import TemplateError, UnsupportedError
-from promptkit.template_budget import CHARS_PER_STEP, MAX_CHARS, MAX_STEPS, Budget, rendering
+from promptkit.template_budget import CHARS_PER_STEP, MAX_CHARS, Budget, rendering
 from promptkit.types import Message
 
 __all__ = ["fold_system", "render_chat"]
 
 _MAX_SOURCE = 64_000
 _RENDERINGS = 8  # of all arrangements together
+_STEPS = 250_000  # beside an allowance for the messages; a template of today takes a thousand for two messages
 
 
 class _Codec(Protocol):
@@ -54,7 +55,7 @@ def render_chat(messages: Sequence[Message], codec: _Codec) -> list[int]:
     render = _renderer(codec.tokenizer)
     chars = sum(len(message.content) for message in messages)
     allowed = _RENDERINGS * (2000 * len(messages) + 20 * chars // CHARS_PER_STEP)
-    with rendering(Budget(MAX_CHARS + 4 * _RENDERINGS * chars, MAX_STEPS + allowed)):
+    with rendering(Budget(MAX_CHARS + 4 * _RENDERINGS * chars, _STEPS + allowed)):
         found = _arranged(messages, render)
     ids = codec.framed(found.whole)
     if _controls(ids, codec.control) == _controls(codec.framed(found.frame), codec.control):

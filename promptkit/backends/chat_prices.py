@@ -27,6 +27,7 @@ __all__ = [
     "pay_filter",
     "pay_method",
     "pay_operator",
+    "per_item",
     "tojson",
 ]
 
@@ -47,7 +48,7 @@ DEEP_TESTS = {
     ">=",
     "ge",
 }
-DEEP_TESTS |= {"in"}
+DEEP_TESTS |= {"in", "lower", "upper"}
 _SHALLOW_FILTERS = {
     "attr",
     "batch",
@@ -63,6 +64,7 @@ _SHALLOW_FILTERS = {
     "reject",
 }
 _SHALLOW_FILTERS |= {"rejectattr", "reverse", "select", "selectattr", "slice"}
+_SORTING = {"dictsort", "groupby", "max", "min", "sort", "unique"}
 _SMALL = {"batch": 10_000, "indent": 1_000, "round": 300, "slice": 10_000, "tojson": 16}  # most of any whole number
 _MAX_BITS = 4096
 _MAX_INDENTED = 32
@@ -161,12 +163,14 @@ def pay_filter(name: str, values: tuple[Any, ...], named: Mapping[str, Any]) -> 
         TemplateError: It costs too much.
     """
     budget, value = current_budget(), values[0] if values else ""
-    budget.work(4)
+    budget.work(4 + len(values) + len(named))
     if name in _SHALLOW_FILTERS:
         paid(value)
     else:
-        pay_deep(*values, *named.values())
+        pay_deep(*[value] * (4 if name in _SORTING else 1))
     arguments = [*values[1:], *named.values()]
+    times = len(value) if isinstance(value, list | tuple | dict) else 1  # the name of an attribute is read for each
+    budget.work(times * sum(map(_read_once, arguments)))
     if name in _SMALL and any(_whole(argument) > _SMALL[name] for argument in arguments):
         raise TemplateError(f"the filter {name!r} must have numbers of at most {_SMALL[name]}, got a larger one")
     if name == "format":
@@ -175,6 +179,17 @@ def pay_filter(name: str, values: tuple[Any, ...], named: Mapping[str, Any]) -> 
         budget.work((1 + weigh(value, budget.steps)) * (len(value) if isinstance(value, list | tuple) else 1))
     else:
         budget.handle(_growth(name, value, arguments))
+
+
+def per_item(values: tuple[Any, ...], named: Mapping[str, Any]) -> int:
+    """Returns the price of each item of a filter that works while it is read: its arguments are read for each."""
+    return 1 + sum(map(_read_once, (*values[1:], *named.values())))
+
+
+def _read_once(argument: Any) -> int:
+    """Prices an argument, which may be the name of an attribute of an attribute, or of several."""
+    dots = argument.count(".") + argument.count(",") if isinstance(argument, str) else 0
+    return dots + weigh(argument, current_budget().steps)
 
 
 def _growth(name: str, value: Any, arguments: list[Any]) -> int:
@@ -188,8 +203,11 @@ def _growth(name: str, value: Any, arguments: list[Any]) -> int:
         return longest * len(value) if hasattr(value, "__len__") else 0
     if name == "indent":
         return (1 + len(str(value).splitlines())) * (longest + number + 4)
-    if name == "wordwrap":
-        return longest * len(str(value))
+    if name == "wordwrap":  # a long word is cut line by line, and its rest copied
+        width = next((one for one in arguments if type(one) is int and one > 0), 79)
+        return longest * len(str(value)) + sum(len(word) ** 2 // width for word in str(value).split())
+    if name == "striptags":  # every tag is cut out of a copy
+        return len(str(value)) * str(value).count("<")
     if name == "tojson":
         if number and _deeper_than(value, _MAX_INDENTED):
             raise TemplateError(f"indented JSON must be at most {_MAX_INDENTED} deep, got more")
@@ -235,7 +253,7 @@ def pay_method(
         args = (list(args[0]),) if name == "join" and args else args
         # Jinja2 passes variables of the loop along under names with underscores.
         _pay_text_method(owner, name, [*args, *(value for key, value in named.items() if not key.startswith("_"))])
-    elif not isinstance(owner, dict):
+    else:
         pay_deep(owner if isinstance(owner, list | tuple) else "", *args)
     return args
 
@@ -301,8 +319,9 @@ def tojson(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
+def _raise_exception(message: Any) -> NoReturn:
+    pay_deep(message)
+    raise jinja2.TemplateError(str(message))
 
 
 def _strftime_now(form: str) -> str:

@@ -102,6 +102,15 @@ class _PaidCode(CodeGenerator):
             self._compared(operand.expr, frame)
         self.write(")")
 
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        self.write("{")
+        for item in node.items:
+            self._compared(item.key, frame)  # it is hashed
+            self.write(": ")
+            self.visit(item.value, frame)
+            self.write(", ")
+        self.write("}")
+
     def _compared(self, node: nodes.Expr, frame: Frame) -> None:
         self.write("environment.compared(")
         self.visit(node, frame)
@@ -218,6 +227,12 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
             prices.pay_deep(value)
         return value
 
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Subscribes; pays for a key that is hashed, and printed where there is no such item."""
+        if not isinstance(argument, str | int):
+            prices.pay_deep(argument)
+        return super().getitem(obj, argument)
+
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Does an arithmetic operation that is paid for."""
         prices.pay_operator(operator, left, right)
@@ -229,7 +244,7 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, callee: Any, *args: Any, **kwargs: Any) -> Any:
         """Calls what chat templates may call: macros, methods of texts and mappings, and the few given functions."""
-        current_budget().work(4)
+        current_budget().work(4 + len(args) + len(kwargs))
         if isinstance(callee, LoopContext):  # of a recursive loop
             args = (_Steps(args[0]), *args[1:]) if args else args
         elif not isinstance(callee, Macro | Joiner | jinja2.Undefined | prices.PaidFormat) and all(
@@ -247,7 +262,7 @@ def _paid_filter(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         values = tuple(list(value) if isinstance(value, Iterator | _Steps) else value for value in args[first:])
         prices.pay_filter(name, values, kwargs)
         result = call(*args[:first], *values, **kwargs)
-        return _Steps(result) if isinstance(result, Iterator) else prices.paid(result)
+        return _Steps(result, prices.per_item(values, kwargs)) if isinstance(result, Iterator) else prices.paid(result)
 
     return paid
 

@@ -172,7 +172,7 @@ def _final(refusal: RefusalError, body: Mapping[str, Any]) -> UnsupportedError:
             f"{refusal}; for typed answers from this server set schemas='prompt' of the RemoteBackend: the schema is "
             "then only shown to the model, and the answer is checked as ever"
         )
-    return refusal
+    return UnsupportedError(str(refusal))
 
 
 def _put(body: Mapping[str, Any], tricks: Collection[str]) -> dict[str, Any]:

@@ -326,4 +326,33 @@ BOMBS = {
     "sums": "{{ 1" + "+1" * 20000 + " }}",
     "blocks": "{% if 1 %}" * 3000 + "{% endif %}" * 3000,
     "source": "x" * 1_000_000,
+    "wordwrap of one word": "{{ ('a' * 1000000) | wordwrap(1) }}",
+    "striptags": "{{ ('<!-- -->' * 60000) | striptags }}",
+    "attribute of an attribute": "{{ range(99999) | map(attribute='a.' * 300000, default=1) | list }}",
+    "sort by many attributes": "{{ range(9999) | list | sort(attribute='a,' * 300000) }}",
+    "arguments": "{% macro f() %}{% endmacro %}{% for i in range(9999) %}{{ f(*range(99999)) }}{% endfor %}",
+    "arguments of filters": "{% for i in range(9999) %}{{ [1] | map('x', *range(99999)) }}{% endfor %}",
+    **{
+        f"nest that is {name}": "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+        + use
+        for name, use in {
+            "printed by a test": "{% if ns.x is upper %}{% endif %}",
+            "printed by an exception": "{{ raise_exception(ns.x) }}",
+            "printed as a missing name": "{% set y = {}[ns.x] %}{{ y.foo }}",
+            "printed by a format": "{{ '{0!r}'.format(ns.x) }}",
+            "joined": "{{ '' ~ ns.x }}",
+            "sought": "{{ [1].index(ns.x) }}",
+        }.items()
+    },
+    **{
+        f"deep nest that is {name}": "{% set ns = namespace(x=(1,)) %}{% for i in range(45000) %}{% set ns.x = (ns.x,) %}{% endfor %}"
+        + use
+        for name, use in {
+            "a key": "{% set y = {ns.x: 1} %}",
+            "looked up": "{% set y = {}[ns.x] %}",
+            "sought": "{% if ns.x in {1: 2} %}{% endif %}",
+            "got": "{{ {1: 2}.get(ns.x) }}",
+            "unique": "{{ [ns.x] | unique | list | length }}",
+        }.items()
+    },
 }

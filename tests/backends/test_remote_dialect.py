@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptkit.backends.remote_dialect import Dialect
-from promptkit.backends.remote_errors import RefusalError, error_text, status_error
+from promptkit.backends.remote_errors import error_text, status_error
 from promptkit.errors import BackendError, ContextLengthError, UnsupportedError
 
 BODY = {
@@ -207,5 +207,5 @@ def test_what_helped_is_kept_and_what_did_not_is_not() -> None:
 
 
 def test_a_refusal_of_nothing_that_was_sent_is_an_error() -> None:
-    with pytest.raises(RefusalError, match="top_k"):
+    with pytest.raises(UnsupportedError, match="top_k"):
         after(400, openai("Unsupported parameter: 'top_k' is not supported."))
