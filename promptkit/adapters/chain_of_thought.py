@@ -14,6 +14,7 @@ from promptkit.adapters.plan import Plan, Stop, VotePlan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
+from promptkit.backends.base import check_logprobs
 from promptkit.errors import SettingError, explain
 from promptkit.readout import Rule, Tie
 from promptkit.task import Task
@@ -115,7 +116,10 @@ class ChainOfThought:
             DataError: There are fewer examples with rationales than shots, bootstrapped ones included.
             TaskError: The domain has no reasoning template.
             SettingError: A setting does not fit the task.
+            UnsupportedError: Votes are weighted, and the backend gives no log-probabilities.
         """
+        if self.vote == "weighted":
+            check_logprobs(backend, of="ChainOfThought")
         notes: JSONObject = {}
         if self.bootstrap:
             started = time.monotonic()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptkit import __version__
-from promptkit.backends.remote_errors import HopelessError, error_code, error_text, status_error
+from promptkit.backends.remote_errors import HopelessError, RefusalError, error_code, error_text, status_error
 from promptkit.backends.remote_retry import Retry, is_transient, retry_after
 from promptkit.backends.remote_server import Key, is_loopback
-from promptkit.errors import BackendError
+from promptkit.errors import BackendError, ContextLengthError
 
 if TYPE_CHECKING:
     import httpx2
@@ -220,8 +220,8 @@ class Http:
             )
         said = error_text(payload, self.key.hide)
         error = status_error(status, payload, what=self.what(path), said=said)
-        context = type(error).__name__ == "ContextLengthError"
-        if is_transient(status, error_code(payload)) and not context:
+        wrong = isinstance(error, ContextLengthError | RefusalError)  # some servers answer so with status 500
+        if is_transient(status, error_code(payload)) and not wrong:
             return _Again(error, retry_after(response.headers))
         return error
 
@@ -258,15 +258,20 @@ class Http:
         return BackendError(f"{self.what(path)}: the answer is larger than {MAX_BYTES >> 20} MiB and was not read")
 
     def _parse(self, body: bytes, response: httpx2.Response, path: str) -> Any:
+        """Reads JSON; anything else under a status of success, such as a gateway's page, may be gone the next time."""
         try:
-            return json.loads(body.decode("utf-8"))
+            return json.loads(body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             kind = response.headers.get("content-type", "none")[:60]
             start = self.key.hide(body[:4096].decode("utf-8", "replace"))[:80]
+            shown = repr(start) if body.strip() else "an empty body"
             known = "json" in kind
             do = "" if known else "; is this the address of an OpenAI-compatible server, up to its version?"
-            raise BackendError(
-                f"{self.what(path)}: the answer must be JSON, got content-type {kind!r} and {start!r}{do}"
+            raise _Again(
+                BackendError(
+                    f"{self.what(path)}: the answer must be whole JSON, got content-type {kind!r} and {shown}{do}"
+                ),
+                retry_after(response.headers),
             ) from None
 
     def _fresh_client(self) -> httpx2.AsyncClient:
