@@ -39,7 +39,9 @@ class LoRA:
         alpha: Scale: a change is multiplied by alpha / rank.
         dropout: Dropout on the input of the changes while training.
         targets: ``all-linear`` for every linear layer but the output head, ``attention`` for those of attention,
-            or names such as ``["q_proj", "v_proj"]``; never patterns.
+            or names such as ``["q_proj", "v_proj"]``; never patterns. Experts that a mixture-of-experts model keeps as
+            one stacked parameter are no linear layers: ``all-linear`` leaves them as they are, warns, and names them
+            in ``notes["left_out"]``.
         variant: ``lora``, ``rslora``, ``dora`` or ``adalora``.
         soft_prompt: Number of vectors before the text that are learned together with the changes, starting from the
             domain's own tokens; ``None`` for none.
@@ -123,7 +125,8 @@ class LoRA:
             The predictor, with the changes in ``lora`` and the course of training in ``training``.
 
         Raises:
-            UnsupportedError: The backend has no model to train.
+            UnsupportedError: The backend has no model to train, or the change would not be trained as planned on this
+                architecture, or could not be used; nothing was trained.
             SettingError: Settings do not fit each other, the task or the model.
             DataError: There is nothing to train on.
             LeakageError: Items of dev stand among those of training.

@@ -233,11 +233,13 @@ class Trained:
         lora: The learned change, or ``None`` where none was wanted.
         soft_prompt: The learned vectors, or ``None``.
         log: What happened.
+        left_out: Experts and linear layers that ``targets="all-linear"`` did not reach, one line for each name.
     """
 
     lora: Weights | None
     soft_prompt: Weights | None
     log: TrainingLog
+    left_out: tuple[str, ...] = ()
 
 
 def _whole(value: object, name: str, of: str, least: int) -> None:
