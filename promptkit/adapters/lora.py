@@ -36,7 +36,7 @@ class LoRA:
     Attributes:
         task: What is to be done.
         rank: Rank of each change.
-        alpha: Scale: a change is multiplied by alpha / rank.
+        alpha: Scale: a change is multiplied by alpha / rank; at most 1e6.
         dropout: Dropout on the input of the changes while training.
         targets: ``all-linear`` for every linear layer but the output head, ``attention`` for those of attention,
             or names such as ``["q_proj", "v_proj"]``; never patterns. Experts that a mixture-of-experts model keeps as
@@ -57,7 +57,7 @@ class LoRA:
         batch_size: Examples in a forward pass.
         accumulate: Forward passes that make one step.
         patience: Epochs without a better loss on dev after which training stops; ``None`` never stops.
-        max_minutes: Wall-clock limit of training, or ``None``.
+        max_minutes: Wall-clock limit of training, at most 1e6, or ``None``.
         precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the machine has it.
         report_to: Where curves are sent: ``none``, ``tensorboard``, ``wandb`` or ``mlflow``.
 
@@ -69,7 +69,7 @@ class LoRA:
 
     task: Task
     rank: Annotated[int, Field(ge=1, le=4096, strict=True)] = 8
-    alpha: Annotated[float, Field(gt=0.0)] = 16.0
+    alpha: Annotated[float, Field(gt=0.0, le=1e6)] = 16.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     targets: str | tuple[str, ...] = "all-linear"
     variant: LoraVariant = "lora"
@@ -85,8 +85,8 @@ class LoRA:
     soft_learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = RATES["prompt"]
     batch_size: Annotated[int, Field(ge=1, le=4096, strict=True)] = 8
     accumulate: Annotated[int, Field(ge=1, le=4096, strict=True)] = 1
-    patience: Annotated[int, Field(ge=1, strict=True)] | None = 3
-    max_minutes: Annotated[float, Field(gt=0.0)] | None = None
+    patience: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = 3
+    max_minutes: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
     precision: Precision = "auto"
     report_to: ReportTo = "none"
 

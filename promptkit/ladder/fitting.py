@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptkit.adapters import Predictor, load
+from promptkit.adapters import PlanPredictor, Predictor, load
 from promptkit.data import Split
 from promptkit.errors import ArtifactError, BackendError, ContextLengthError, TrainingStopped, UnsupportedError
 from promptkit.ladder.facts import FitFacts
@@ -173,16 +173,23 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
 
 
 def _save(predictor: Predictor, folder: Path | None, key: str) -> tuple[str, int]:
-    """Saves a predictor into the run folder, or for its size alone; returns its relative place and bytes."""
+    """Saves a predictor into the run folder, or for its size alone; returns its relative place and bytes.
+
+    A stranger's class has no place: no folder that ``load`` reads brings it back, so it is fitted again.
+    """
+    own = type(predictor) is PlanPredictor
     try:
-        if folder is not None:
+        if folder is not None and own:
             name = f"fits/{key}"
             predictor.save(folder / name)
             return name, _size(folder / name)
         with tempfile.TemporaryDirectory() as aside:
             predictor.save(Path(aside) / "predictor")
             return "", _size(Path(aside) / "predictor")
-    except ArtifactError as error:  # the disk's fault, which must not count against the rung
+    except ArtifactError as error:
+        if not own and not isinstance(error.__cause__, OSError):
+            return "", 0
+        # The disk's fault, which must not count against the rung.
         raise JournalError(str(error)) from error
 
 
