@@ -23,6 +23,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.
 _FORM_FILE = "promptkit.json"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _WEIGHT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.safetensors")
+_CODE_FIELDS = ("attn_implementation", "_attn_implementation")
 _MAX_INDEX = 100_000_000  # bytes; the largest published ones have ten million
 _SETTINGS_FILES = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
@@ -99,12 +100,28 @@ def _check_files(folder: Path) -> None:
             f"LocalBackend: folder {str(folder)!r} must hold a model alone, got an adapter_config.json beside it; move "
             "the adapter to a folder of its own, and read it with promptkit.artifact.weights.read_peft_folder"
         )
-    named = _read_json(folder / "config.json").get("transformers_weights")
+    _check_config(folder / "config.json")
+
+
+def _check_config(path: Path) -> None:
+    """Refuses settings by which transformers would open other weights, or fetch and run code from the Hub."""
+    config = _read_json(path)
+    named = config.get("transformers_weights")
     if named is not None:
         raise BackendError(
-            f"LocalBackend: {str(folder / 'config.json')!r} must not have transformers_weights, got {named!r:.80}; "
-            f"remove it, and name the weights {_WEIGHTS}"
+            f"LocalBackend: {str(path)!r} must not have transformers_weights, got {named!r:.80}; remove it, and name "
+            f"the weights {_WEIGHTS}"
         )
+    level: list[Any] = [config]
+    while level:
+        for name in _CODE_FIELDS:
+            for value in (one.get(name) for one in level):
+                if isinstance(value, str | dict) and "/" in str(value):  # an owner and a name on the Hub
+                    got = f"{name} {value!r:.80}"
+                    raise BackendError(
+                        f"LocalBackend: {str(path)!r} must not name code of the Hub, got {got}; remove it"
+                    )
+        level = [child for one in level for child in one.values() if isinstance(child, dict)]
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -130,9 +130,10 @@ def _returns_a_tensor(layer: nn.Module) -> bool:
     if type(layer).forward in (nn.Linear.forward, Conv1D.forward):
         return True
     linear: Any = layer
+    kind = linear.weight.dtype if linear.weight.is_floating_point() else torch.float32
     try:
         with torch.no_grad():
-            found = layer(torch.zeros(1, linear.in_features, device=linear.weight.device))
+            found = layer(torch.zeros(1, linear.in_features, device=linear.weight.device, dtype=kind))
     except Exception:  # packed weights want a type of their own; what is wrong with them shows in the first pass
         return True
     return isinstance(found, Tensor)

@@ -291,6 +291,19 @@ def test_an_adapter_beside_the_model_is_refused_unopened(folder: Path, tmp_path:
     assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+def test_a_configuration_names_no_code_of_the_hub(folder: Path, name: str) -> None:
+    """With the package kernels transformers would fetch and run it."""
+    config = json.loads((folder / "config.json").read_text())
+    own: list[dict[str, object]] = [{name: "evil/kernel"}, {"text_config": {name: "evil/kernel:run"}}]
+    for change in (*own, {name: {"": "evil/kernel"}}):
+        (folder / "config.json").write_text(json.dumps(config | change))
+        with pytest.raises(BackendError, match=f"must not name code of the Hub, got {name} "):
+            LocalBackend(folder, device="cpu")
+    (folder / "config.json").write_text(json.dumps(config | {name: "eager"}))  # the twin
+    assert LocalBackend(folder, device="cpu").model is not None
+
+
 @pytest.mark.parametrize("named", ["adapter_model.bin", "other.safetensors", "../outside.safetensors", 1])
 def test_a_configuration_does_not_choose_the_weights(folder: Path, tmp_path: Path, named: object) -> None:
     shutil.copyfile(folder / "model.safetensors", folder / "other.safetensors")

@@ -167,9 +167,10 @@ def test_a_rewriting_that_was_not_foreseen_is_refused_before_training(
     assert steps == []
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["phimoe", "llama4_text"])
-def test_routers_that_are_linear_by_class_are_no_targets(kind: str, build: Callable[..., Path]) -> None:
-    model = transformers.AutoModelForCausalLM.from_pretrained(build(kind, **SHAPES[kind]))
+def test_routers_that_are_linear_by_class_are_no_targets(kind: str, dtype: Any, build: Callable[..., Path]) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(build(kind, **SHAPES[kind]), dtype=dtype)
     routers = [path for path, layer in model.named_modules() if path.endswith("router")]
     assert isinstance(model.get_submodule(routers[0]), nn.Linear) and not set(routers) & set(find_linear(model))
     with pytest.raises(SettingError, match="targets must be names of linear layers"):
