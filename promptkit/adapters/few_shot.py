@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -86,7 +87,7 @@ class FewShot:
                     do=f"list labels in the domain.yaml of {self.task.name!r}, or generate",
                 )
             )  # fmt: skip
-        if isinstance(seed, bool) or not isinstance(seed, int) or abs(seed) > MAX_SEED:
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or abs(seed) > MAX_SEED:
             raise SettingError(explain("seed", of="fit", must="an integer below 2**63 in size", got=seed))
         pool = usable_examples(self.task, examples, self.ask, self.shots)
         plan = Plan(

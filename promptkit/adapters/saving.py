@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from promptkit.adapters.base import Predictor
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.artifact import Stored, load_folder, save_folder
@@ -232,7 +231,7 @@ def _check_not_for_another(predictor: PlanPredictor, folder: str | os.PathLike[s
             given = [values.get(name) for name in names[1:]]
             given += [*(values[rest] if rest else ()), *(values[keywords].values() if keywords else ())]
             same = any(_is_path(value, folder) for value in given)
-            if same and owner is not predictor and isinstance(owner, Predictor):
+            if same and owner is not predictor and callable(getattr(owner, "predict", None)):
                 raise ArtifactError(_not_rebuilt(type(owner).__name__))
         frame = frame.f_back
 

@@ -73,7 +73,9 @@ def left_out(model: nn.Module, changed: Collection[str]) -> tuple[str, ...]:
             continue
         for name, parameter in module.named_parameters(recurse=False):
             linear = isinstance(module, nn.Linear | Conv1D) and name == "weight"
-            expert = parameter.dim() >= 3 or (parameter.dim() == 2 and _is_expert(path, module))
+            # [1, 1, n] is a vector in a form that broadcasts
+            stacked = sum(size > 1 for size in parameter.shape) >= 3
+            expert = stacked or (parameter.dim() >= 2 and _is_expert(path, module))
             if linear or expert:
                 found.setdefault(_NUMBER.sub("*", f"{path}.{name}"), []).append(parameter.numel())
     return tuple(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import promptkit as pk
@@ -278,6 +279,8 @@ def test_a_deep_plan_is_refused(voted: Path) -> None:
 
 
 def test_a_seed_that_no_plan_holds_is_a_setting_error() -> None:
+    given: Any = np.int64(3)
+    assert FewShot(TASK, shots=1).fit(POOL, ScriptedBackend([" Harbor\n\n"]), seed=given).plan.seed == 3
     for seed in (2**63, -(2**80), 1.5, "1", True, None):
         with pytest.raises(pk.SettingError, match="fit: seed must be an integer below"):
             FewShot(TASK, shots=1).fit(POOL, ScriptedBackend([" Harbor\n\n"]), seed=seed)  # type: ignore[arg-type]
