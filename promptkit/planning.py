@@ -49,6 +49,8 @@ class ModelPlan:
         batch_tokens: Tokens of a forward pass for which activations are estimated.
         targets: Names of the layers that a LoRA would change.
         changed_layers: How many layers that are.
+        left_out: Weights of experts and linear layers that ``targets="all-linear"`` cannot reach, with their sizes: in
+            most mixture-of-experts models the experts are no linear layers.
     """
 
     model: str
@@ -62,6 +64,7 @@ class ModelPlan:
     batch_tokens: int
     targets: tuple[str, ...] = ()
     changed_layers: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -70,7 +73,8 @@ class ModelPlan:
 
     def to_json(self) -> JSONObject:
         """Returns plain JSON values, the share among them."""
-        return {**asdict(self), "targets": list(self.targets), "share": self.share}
+        lists = {"targets": list(self.targets), "left_out": list(self.left_out)}
+        return {**asdict(self), **lists, "share": self.share}
 
     def __str__(self) -> str:
         """Says the plan in a few lines."""
@@ -87,6 +91,8 @@ class ModelPlan:
             )
         if self.targets:
             lines.append(f"  layers       {self.changed_layers}: {', '.join(self.targets)}")
+        if self.left_out:
+            lines.append(f"  left out     {', '.join(self.left_out)}")
         return "\n".join(lines)
 
 
@@ -131,9 +137,10 @@ def plan(
     empty = _empty_model(config, name)
     base = sum(parameter.numel() for parameter in empty.parameters())
     targets: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
     layers = trained = kept = 0
     if isinstance(adapter, LoRA):
-        targets, layers, trained, kept = _low_rank(empty, adapter.lora_spec())
+        targets, layers, trained, kept, missed = _low_rank(empty, adapter.lora_spec())
         if adapter.soft_prompt is not None:
             trained += _vectors(empty, "prompt", adapter.soft_prompt)
     elif isinstance(adapter, SoftPrompt):
@@ -150,6 +157,7 @@ def plan(
         batch_tokens=batch_tokens,
         targets=targets,
         changed_layers=layers,
+        left_out=missed,
     )
 
 
@@ -207,25 +215,16 @@ def _empty_model(config: Any, name: str) -> Any:
     return model.eval()
 
 
-def _low_rank(model: Any, spec: LoraSpec) -> tuple[tuple[str, ...], int, int, int]:
-    """Counts a LoRA: names, layers, numbers that are learned, and further numbers that PEFT keeps."""
-    from promptkit.training.targets import find_linear, resolve_targets
+def _low_rank(model: Any, spec: LoraSpec) -> tuple[tuple[str, ...], int, int, int, tuple[str, ...]]:
+    """Counts a LoRA: names, layers, numbers that are learned, further numbers that PEFT keeps, and what it misses."""
+    from promptkit.training.experts import left_out
+    from promptkit.training.targets import count_trained, find_targets, resolve_targets
 
     names = resolve_targets(model, spec.targets if isinstance(spec.targets, str) else list(spec.targets))
-    chosen = set(names)
-    layers = [
-        layer
-        for path, layer in find_linear(model).items()
-        if path in chosen or any(path.endswith(f".{name}") for name in names)
-    ]
-    trained = 0
-    for layer in layers:
-        weight: Any = layer.weight
-        first, second = weight.shape
-        outputs = getattr(layer, "out_features", second)  # Conv1D of GPT-2 keeps its weight the other way round
-        trained += spec.start_rank * (first + second)
-        trained += {"dora": outputs, "adalora": spec.start_rank}.get(spec.variant, 0)
-    return tuple(names), len(layers), trained, len(layers) if spec.variant == "adalora" else 0
+    layers = find_targets(model, names)
+    kept = len(layers) if spec.variant == "adalora" else 0
+    missed = left_out(model, layers) if spec.targets == "all-linear" else ()
+    return tuple(names), len(layers), count_trained(layers.values(), spec), kept, missed
 
 
 def _vectors(model: Any, kind: SoftKind, tokens: int) -> int:

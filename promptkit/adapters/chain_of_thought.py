@@ -10,7 +10,7 @@ from pydantic import Field
 
 from promptkit.adapters.bootstrap import bootstrap_rationales
 from promptkit.adapters.few_shot import FewShot, Select
-from promptkit.adapters.plan import Plan, Stop, VotePlan
+from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SAMPLES, MAX_SHOTS, Plan, Stop, VotePlan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
@@ -30,12 +30,13 @@ class ChainOfThought:
     Attributes:
         task: What is to be done; its domain has a reasoning template.
         shots: Number of demonstrations with rationales.
-        samples: Paths sampled per question at most; 1 with ``temperature=0`` is plain chain of thought.
+        samples: Paths sampled per question at most, 1 to 10,000; 1 with ``temperature=0`` is plain chain of thought.
         temperature: Divisor of the logits; above 0 where there are several samples.
         top_p: Nucleus share of sampling.
         vote: ``majority``, ``distinct`` (a path counts once however often its reasoning recurs) or ``weighted`` (by
             mean token log-probability).
-        stop: ``none``, ``beta`` (Adaptive-Consistency), ``window`` (early-stopping self-consistency), or a rule.
+        stop: ``none`` or ``None``, ``beta`` (Adaptive-Consistency), ``window`` (early-stopping self-consistency), or a
+            rule.
         tie: ``stable`` does not depend on the order of samples; ``first`` is the first seen, as in the papers.
         near: Overlap from which two reasonings are one path; ``None`` for equal texts only.
         min_agreement: Least share of all samples, abstentions included, that must agree; below it no answer is given.
@@ -46,7 +47,7 @@ class ChainOfThought:
         max_new_tokens: Limit of generated tokens per path; by default the domain's.
         bootstrap: Let the model reason over training questions that have no rationale, and keep rationales that end in
             the right target (STaR, Zelikman et al. 2022). The notes of the predictor count them.
-        bootstrap_items: Number of training questions over which the model reasons.
+        bootstrap_items: Number of training questions over which the model reasons, at most a million.
         trials: Number of sets that ``searched`` tries.
         search_items: Number of dev examples on which it tries them.
 
@@ -61,8 +62,8 @@ class ChainOfThought:
     """
 
     task: Task
-    shots: Annotated[int, Field(ge=0, le=1000, strict=True)] = 4
-    samples: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 20
+    shots: Annotated[int, Field(ge=0, le=MAX_SHOTS, strict=True)] = 4
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES, strict=True)] = 20
     temperature: Annotated[float, Field(ge=0.0, le=10.0)] = 1.0
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     vote: Rule = "majority"
@@ -74,11 +75,11 @@ class ChainOfThought:
     select: Select = "balanced"
     instruction: int | str | None = 0
     form: Literal["auto", "completion", "chat"] = "auto"
-    max_new_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] | None = None
     bootstrap: bool = False
-    bootstrap_items: Annotated[int, Field(ge=1)] = 100
+    bootstrap_items: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     trials: Annotated[int, Field(ge=1, le=1000)] = 6
-    search_items: Annotated[int, Field(ge=1)] = 50
+    search_items: Annotated[int, Field(ge=1, le=1_000_000)] = 50
 
     def __post_init__(self) -> None:
         """Checks settings that only make sense together."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from promptkit.adapters.plan import Plan
+from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SEED, MAX_SHOTS, Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.search import search_demonstrations
 from promptkit.adapters.settings import register, settings
@@ -28,7 +29,7 @@ class FewShot:
 
     Attributes:
         task: What is to be done.
-        shots: Number of demonstrations, 0 or more. Fewer stand in the prompt where the context window is too small.
+        shots: Number of demonstrations, 0 to 1,000. Fewer stand in the prompt where the context window is too small.
         select: How they are chosen: ``first``, ``random``, ``balanced`` over labels, ``nearest`` to each question
             (lexical), ``diverse`` for each question (maximal marginal relevance), or ``searched``: several sets are
             tried on dev, and the one that scores best is kept.
@@ -39,7 +40,7 @@ class FewShot:
         answer_by: ``generation``, or ``likelihood`` for label tasks: the most likely label wins, and always one does.
         max_new_tokens: Limit of generated tokens; by default the domain's.
         trials: Number of sets that ``searched`` tries, 1 to 1,000.
-        search_items: Number of dev examples on which ``searched`` tries them, the first ones of dev.
+        search_items: Number of dev examples on which ``searched`` tries them, the first ones of dev; at most a million.
 
     Example:
         >>> from promptkit import FewShot, ScriptedBackend, load_examples, load_task
@@ -51,15 +52,15 @@ class FewShot:
     """
 
     task: Task
-    shots: Annotated[int, Field(ge=0, le=1000, strict=True)] = 4
+    shots: Annotated[int, Field(ge=0, le=MAX_SHOTS, strict=True)] = 4
     select: Select = "balanced"
     ask: Ask = "direct"
     instruction: int | str | None = 0
     form: Literal["auto", "completion", "chat"] = "auto"
     answer_by: Literal["generation", "likelihood"] = "generation"
-    max_new_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] | None = None
     trials: Annotated[int, Field(ge=1, le=1000)] = 12
-    search_items: Annotated[int, Field(ge=1)] = 50
+    search_items: Annotated[int, Field(ge=1, le=1_000_000)] = 50
 
     def fit(
         self,
@@ -94,6 +95,8 @@ class FewShot:
                     do=f"list labels in the domain.yaml of {self.task.name!r}, or generate",
                 )
             )  # fmt: skip
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or abs(seed) > MAX_SEED:
+            raise SettingError(explain("seed", of="fit", must="an integer below 2**63 in size", got=seed))
         pool = usable_examples(self.task, examples, self.ask, self.shots)
         plan = Plan(
             kind="few_shot",

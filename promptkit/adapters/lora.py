@@ -36,10 +36,12 @@ class LoRA:
     Attributes:
         task: What is to be done.
         rank: Rank of each change.
-        alpha: Scale: a change is multiplied by alpha / rank.
+        alpha: Scale: a change is multiplied by alpha / rank; at most 1e6.
         dropout: Dropout on the input of the changes while training.
         targets: ``all-linear`` for every linear layer but the output head, ``attention`` for those of attention,
-            or names such as ``["q_proj", "v_proj"]``; never patterns.
+            or names such as ``["q_proj", "v_proj"]``; never patterns. Experts that a mixture-of-experts model keeps as
+            one stacked parameter are no linear layers: ``all-linear`` leaves them as they are, warns, and names them
+            in ``notes["left_out"]``.
         variant: ``lora``, ``rslora``, ``dora`` or ``adalora``.
         soft_prompt: Number of vectors before the text that are learned together with the changes, starting from the
             domain's own tokens; ``None`` for none.
@@ -55,7 +57,7 @@ class LoRA:
         batch_size: Examples in a forward pass.
         accumulate: Forward passes that make one step.
         patience: Epochs without a better loss on dev after which training stops; ``None`` never stops.
-        max_minutes: Wall-clock limit of training, or ``None``.
+        max_minutes: Wall-clock limit of training, at most 1e6, or ``None``.
         precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the machine has it.
         report_to: Where curves are sent: ``none``, ``tensorboard``, ``wandb`` or ``mlflow``.
 
@@ -67,7 +69,7 @@ class LoRA:
 
     task: Task
     rank: Annotated[int, Field(ge=1, le=4096, strict=True)] = 8
-    alpha: Annotated[float, Field(gt=0.0)] = 16.0
+    alpha: Annotated[float, Field(gt=0.0, le=1e6)] = 16.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     targets: str | tuple[str, ...] = "all-linear"
     variant: LoraVariant = "lora"
@@ -83,8 +85,8 @@ class LoRA:
     soft_learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = RATES["prompt"]
     batch_size: Annotated[int, Field(ge=1, le=4096, strict=True)] = 8
     accumulate: Annotated[int, Field(ge=1, le=4096, strict=True)] = 1
-    patience: Annotated[int, Field(ge=1, strict=True)] | None = 3
-    max_minutes: Annotated[float, Field(gt=0.0)] | None = None
+    patience: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = 3
+    max_minutes: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
     precision: Precision = "auto"
     report_to: ReportTo = "none"
 
@@ -123,7 +125,8 @@ class LoRA:
             The predictor, with the changes in ``lora`` and the course of training in ``training``.
 
         Raises:
-            UnsupportedError: The backend has no model to train.
+            UnsupportedError: The backend has no model to train, or the change would not be trained as planned on this
+                architecture, or could not be used; nothing was trained.
             SettingError: Settings do not fit each other, the task or the model.
             DataError: There is nothing to train on.
             LeakageError: Items of dev stand among those of training.

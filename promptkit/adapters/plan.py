@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from promptkit.readout import BetaStop, Rule, Tie, WindowStop
 from promptkit.types import Ask, Example
 
-__all__ = ["Plan", "Stop", "VotePlan"]
+__all__ = ["MAX_NEW_TOKENS", "MAX_SAMPLES", "MAX_SEED", "MAX_SHOTS", "Plan", "Stop", "VotePlan"]
 
-Stop = Literal["none", "beta", "window"] | BetaStop | WindowStop
-"""When enough samples of a question have been drawn: a rule with its defaults by name, or a rule."""
+MAX_SHOTS = 1000
+"""Most demonstrations in a prompt."""
+MAX_SAMPLES = 10_000
+"""Most completions of a question."""
+MAX_NEW_TOKENS = 100_000
+"""Most generated tokens of a completion."""
+MAX_SEED = 2**63 - 1
+"""Greatest seed; the least is its negative."""
+
+
+def _no_rule(value: object) -> object:
+    return "none" if value is None else value
+
+
+Stop = Annotated[Literal["none", "beta", "window"] | BetaStop | WindowStop | None, BeforeValidator(_no_rule)]
+"""When enough samples of a question have been drawn: a rule with its defaults by name, or a rule. ``None`` is taken for
+``"none"``, as ``promptkit.vote`` takes it."""
 
 
 class VotePlan(BaseModel):
@@ -46,16 +61,16 @@ class Plan(BaseModel):
         answer_by: ``generation`` reads a generated text; ``likelihood`` takes the most likely label.
         form: Whether prompts are completion texts or chat messages.
         instruction: The instruction that heads every prompt; ``None`` for none.
-        shots: Wanted number of demonstrations.
+        shots: Wanted number of demonstrations, 0 to 1,000.
         per_query: How demonstrations are chosen anew for every query out of ``demos``; ``None`` where ``demos`` are
             the demonstrations themselves.
         demos: The demonstrations, or the pool from which they are chosen.
-        max_new_tokens: Limit of generated tokens per completion.
-        samples: Completions per query at most.
+        max_new_tokens: Limit of generated tokens per completion, 1 to 100,000.
+        samples: Completions per query at most, 1 to 10,000.
         vote: How several samples become one answer; ``None`` reads the first.
-        temperature: 0 for greedy decoding.
-        top_p: Nucleus share of sampling.
-        seed: The seed with which the strategy was fitted.
+        temperature: 0 for greedy decoding, at most 10.
+        top_p: Nucleus share of sampling, in (0, 1].
+        seed: The seed with which the strategy was fitted, below 2**63 in size.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,12 +80,12 @@ class Plan(BaseModel):
     answer_by: Literal["generation", "likelihood"] = "generation"
     form: Literal["completion", "chat"] = "completion"
     instruction: str | None = None
-    shots: int = Field(default=0, ge=0)
+    shots: int = Field(default=0, ge=0, le=MAX_SHOTS)
     per_query: Literal["nearest", "diverse"] | None = None
     demos: tuple[Example, ...] = ()
-    max_new_tokens: int = Field(default=64, ge=1)
-    samples: int = Field(default=1, ge=1)
+    max_new_tokens: int = Field(default=64, ge=1, le=MAX_NEW_TOKENS)
+    samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     vote: VotePlan | None = None
     temperature: float = Field(default=0.0, ge=0.0, le=10.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=-MAX_SEED, le=MAX_SEED)

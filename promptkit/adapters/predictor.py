@@ -162,7 +162,8 @@ class PlanPredictor:
             folder: Where to write; an older predictor there is replaced in one step.
 
         Raises:
-            ArtifactError: The folder cannot be written.
+            ArtifactError: The folder cannot be written, or ``promptkit.load`` would build something else from it: the
+                predictor is of a subclass, or another predictor saves through this one.
         """
         from promptkit.adapters.saving import save_predictor  # The saving module builds predictors, so it imports this.
 

@@ -1,11 +1,17 @@
-"""A fitted predictor as one folder, and back."""
+"""A fitted predictor as one folder, and back.
+
+A folder holds a plan, a task, notes and learned weights, and ``load`` builds a ``PlanPredictor`` of them. What that
+would not bring back, such as a predictor that does more with the answers of another one, is refused when it is saved.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,8 +20,8 @@ from promptkit.adapters.predictor import PlanPredictor
 from promptkit.artifact import Stored, load_folder, save_folder
 from promptkit.backends import Backend
 from promptkit.backends.base import innermost
-from promptkit.errors import ArtifactError, TaskError, explain
-from promptkit.task import build_task
+from promptkit.errors import ArtifactError, PromptkitError, explain
+from promptkit.task import Task, build_task
 from promptkit.types import Example, JSONObject, Weights
 
 __all__ = ["load", "predictor_files", "read_predictor", "save_predictor"]
@@ -35,8 +41,9 @@ def save_predictor(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> 
         folder: Where to write.
 
     Raises:
-        ArtifactError: The folder cannot be written.
+        ArtifactError: The folder cannot be written, or ``load`` would build something else from it.
     """
+    _check_not_for_another(predictor, folder)
     files, meta = predictor_files(predictor)
     save_folder(folder, files, kind=KIND, meta=meta)
 
@@ -49,14 +56,25 @@ def predictor_files(predictor: PlanPredictor) -> tuple[dict[str, bytes | str], J
 
     Returns:
         Content by file name, and facts for the manifest; ``read_predictor`` needs both.
+
+    Raises:
+        ArtifactError: The predictor is of another class, or ``read_predictor`` would build another one from the files.
     """
+    kind = type(predictor)
+    if kind is not PlanPredictor:
+        raise ArtifactError(_not_rebuilt(kind.__name__))
+    try:
+        notes = json.dumps(predictor.notes, ensure_ascii=False, indent=1)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"save: notes must be JSON values: {error!s:.200}") from None
     files: dict[str, bytes | str] = {
         "task.json": predictor.task.model_dump_json(indent=1),
         "plan.json": predictor.plan.model_dump_json(indent=1, exclude={"demos"}),
         # A line each, because a pool from which demonstrations are chosen per query may be large.
         "demos.jsonl": b"".join(_EXAMPLE.dump_json(demo) + b"\n" for demo in predictor.plan.demos),
-        "notes.json": json.dumps(predictor.notes, ensure_ascii=False, indent=1),
+        "notes.json": notes,
     }
+    _check_rebuilt(predictor, files)
     kinds = [name for name in WEIGHTS if getattr(predictor, name) is not None]
     for name in kinds:
         files.update(_weight_files(name, getattr(predictor, name)))
@@ -123,21 +141,103 @@ def read_predictor(saved: Stored, backend: Backend, folder: str, *, same_model: 
                 do="load the model with which it was fitted" + ("; its weights fit no other" if learned else other),
             )
         )  # fmt: skip
+    plan, task, notes = _read_parts(saved.files, str(folder))
+    return PlanPredictor(plan, task, backend, notes, **_read_weights(saved, backend, PurePath(folder).name))
+
+
+def _read_parts(files: Mapping[str, bytes | str], folder: str) -> tuple[Plan, Task, JSONObject]:
+    """Reads everything but weights: types as they are in the files, and every number within its bounds."""
     name = "task.json"
     try:
-        task = build_task(json.loads(saved.files["task.json"]), of=name)
+        task = build_task(json.loads(files[name]), of=name)
         name = "demos.jsonl"
-        demos = tuple(_EXAMPLE.validate_json(line) for line in saved.files[name].splitlines())
+        lines = files[name]
+        # bytes.splitlines knows line feeds alone; a text may hold others, which JSON does not escape
+        rows = (lines.encode() if isinstance(lines, str) else lines).splitlines()
+        demos = tuple(map(_read_demo, rows))
         name = "plan.json"
-        plan = Plan.model_validate_json(saved.files[name]).model_copy(update={"demos": demos})
+        plan = Plan.model_validate_json(files[name], strict=True).model_copy(update={"demos": demos})
+        _check_plan(plan, task)
         name = "notes.json"
-        notes = json.loads(saved.files["notes.json"])
+        notes = json.loads(files[name])
+        _check_notes(notes)
     except KeyError as error:
-        raise ArtifactError(explain(str(error), of=str(folder), must="there", got="nothing")) from None
-    except (TaskError, ValidationError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        raise ArtifactError(explain(str(error), of=folder, must="there", got="nothing")) from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        reason = f"{where}: {fault['msg']}, got {fault['input']!r:.80}"
         raise ArtifactError(f"{folder}: {name} cannot be used: {reason}; save the predictor again") from None
-    return PlanPredictor(plan, task, backend, notes, **_read_weights(saved, backend, PurePath(folder).name))
+    except (PromptkitError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ArtifactError(f"{folder}: {name} cannot be used: {reason}; save the predictor again") from None
+    return plan, task, notes
+
+
+def _read_demo(line: bytes) -> Example:
+    demo = _EXAMPLE.validate_json(line, strict=True)
+    if not demo.targets:
+        raise ValueError("a demonstration must have a target")
+    return demo
+
+
+def _check_plan(plan: Plan, task: Task) -> None:
+    """Checks what a plan and its task must have in common."""
+    task.template(plan.ask)
+    if plan.answer_by == "likelihood" and not task.labels:
+        raise ValueError("answer_by must be 'generation' for a task without labels")
+
+
+def _check_notes(notes: object) -> None:
+    if not isinstance(notes, dict):
+        raise ValueError("notes must be an object")
+    if notes.get("training") is not None:
+        from promptkit.training.log import TrainingLog
+
+        if not isinstance(notes["training"], dict):
+            raise ValueError("training must be an object")
+        TrainingLog.from_json(notes["training"])
+
+
+def _check_rebuilt(predictor: PlanPredictor, files: Mapping[str, bytes | str]) -> None:
+    """Checks that loading would give an equal plan for an equal task."""
+    plan, task, _ = _read_parts(files, "save")
+    for name, mine, again in (("plan", predictor.plan, plan), ("task", predictor.task, task)):
+        if type(mine) is not type(again) or mine != again:
+            must = f"of class {type(again).__name__} with values that a file can hold, so that load gives an equal one"
+            raise ArtifactError(explain(name, of="save", must=must, got=type(mine).__name__))
+
+
+def _not_rebuilt(name: str) -> str:
+    return (
+        f"{name}: a predictor must be one that promptkit.load builds again, got one of a class of its own, in whose "
+        "place load would give a plain PlanPredictor with other answers; say what is special in the plan or the task "
+        "(instruction, reader, vote) and let fit return that PlanPredictor, or save it in a format of its own"
+    )
+
+
+def _check_not_for_another(predictor: PlanPredictor, folder: str | os.PathLike[str]) -> None:
+    """Refuses to save for another predictor that hands its own ``save`` on to the one it asks.
+
+    Nothing of such a predictor would be in the folder, and its answers would be lost without a word. It is found among
+    the callers: a ``save`` of an object that predicts, for the same folder. (A folder inside of that one is the
+    other predictor's own format, which ``load`` does not take for a predictor.)
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "save":
+            names, rest, keywords, values = inspect.getargvalues(frame)
+            owner: Any = values.get(names[0]) if names else None
+            given = [values.get(name) for name in names[1:]]
+            given += [*(values[rest] if rest else ()), *(values[keywords].values() if keywords else ())]
+            same = any(_is_path(value, folder) for value in given)
+            if same and owner is not predictor and callable(getattr(owner, "predict", None)):
+                raise ArtifactError(_not_rebuilt(type(owner).__name__))
+        frame = frame.f_back
+
+
+def _is_path(value: object, folder: str | os.PathLike[str]) -> bool:
+    return isinstance(value, str | os.PathLike) and os.path.abspath(value) == os.path.abspath(folder)
 
 
 def _weight_files(name: str, weights: Weights) -> dict[str, bytes | str]:

@@ -57,7 +57,7 @@ class SoftPrompt:
         batch_size: Examples in a forward pass.
         accumulate: Forward passes that make one step.
         patience: Epochs without a better loss on dev after which training stops; ``None`` never stops.
-        max_minutes: Wall-clock limit of training, or ``None``.
+        max_minutes: Wall-clock limit of training, at most 1e6, or ``None``.
         precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the machine has it.
         report_to: Where curves are sent: ``none``, ``tensorboard``, ``wandb`` or ``mlflow``.
 
@@ -82,8 +82,8 @@ class SoftPrompt:
     learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096, strict=True)] = 8
     accumulate: Annotated[int, Field(ge=1, le=4096, strict=True)] = 1
-    patience: Annotated[int, Field(ge=1, strict=True)] | None = 3
-    max_minutes: Annotated[float, Field(gt=0.0)] | None = None
+    patience: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = 3
+    max_minutes: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
     precision: Precision = "auto"
     report_to: ReportTo = "none"
 

@@ -131,6 +131,8 @@ def fit_weights(
         progress=progress,
     )
     notes["training"] = trained.log.to_json()
+    if trained.left_out:
+        notes["left_out"] = list(trained.left_out)
     return PlanPredictor(plan, asker.task, backend, notes, trained.soft_prompt, trained.lora)
 
 

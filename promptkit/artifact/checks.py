@@ -81,7 +81,7 @@ def check_bytes(name: str, data: bytes, of: str) -> None:
     ending = PurePosixPath(name).suffix
     if len(data) > SIZE_LIMITS[ending]:
         raise ArtifactError(explain("size", of=label, must=f"at most {SIZE_LIMITS[ending]:,} bytes", got=len(data)))
-    if data.startswith(_PICKLE_STARTS):
+    if data.startswith(_PICKLE_STARTS) and not (ending == ".safetensors" and _is_framed(data)):
         raise ArtifactError(f"{label} holds a pickle or an archive under another name; it was not opened")
     if ending == ".safetensors":
         from promptkit.artifact.tensors import check_safetensors
@@ -97,6 +97,16 @@ def check_bytes(name: str, data: bytes, of: str) -> None:
         raise ArtifactError(f"{label} holds a pickle under another name; it was not opened")
     else:
         _decode(data, label)
+
+
+def _is_framed(data: bytes) -> bool:
+    """Whether bytes start as a safetensors file: a length inside of them, then a JSON object.
+
+    Lengths of the header such as 640 read as the first bytes of a pickle. What has this frame is none: the bytes of
+    the length end in zeros, which no pickle has at these places, and the whole file is checked after this.
+    """
+    length = int.from_bytes(data[:8], "little")
+    return 2 <= length <= len(data) - 8 and data[8:9] == b"{" and data[3:8] == bytes(5)
 
 
 def _is_calling_pickle(data: bytes) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,15 @@ from promptkit.artifact.tensors import check_safetensors
 from promptkit.errors import ArtifactError, explain, one_of
 from promptkit.types import JSONObject, Weights
 
-__all__ = ["CONFIG_FILE", "TENSOR_FILE", "check_tensors", "read_peft_folder", "weights_from_files", "weights_to_files"]
+__all__ = [
+    "CONFIG_FILE",
+    "TENSOR_FILE",
+    "check_tensors",
+    "not_finite",
+    "read_peft_folder",
+    "weights_from_files",
+    "weights_to_files",
+]
 
 CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapter_model.safetensors"
@@ -258,16 +266,36 @@ def _read_tensors(data: bytes, config: JSONObject, prefix: str, label: str) -> d
         if dtype not in _WIDTHS:
             raise ArtifactError(explain("dtype", of=f"{label}: {name}", must=one_of(_WIDTHS), got=dtype))
     check_tensors(config, {name.removeprefix(prefix): shape for name, (_, shape) in found.items()}, label)
-    length = int.from_bytes(data[:8], "little")
-    header: dict[str, Any] = json.loads(data[8 : 8 + length])
     tensors = {}
-    for name in sorted(found):
-        dtype, shape = found[name]
-        begin, end = header[name]["data_offsets"]
-        tensor = _widen(memoryview(data)[8 + length + begin : 8 + length + end], dtype).reshape(shape)
+    for name, tensor in _arrays(data, found):
         _check_finite(tensor, f"{label}: {name}")
         tensors[name.removeprefix(prefix)] = tensor
     return tensors
+
+
+def not_finite(data: bytes, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
+    """Finds a tensor with a number that is not finite.
+
+    Args:
+        data: A safetensors file.
+        found: What ``check_safetensors`` returned for it; every type is F32, BF16 or F16.
+
+    Returns:
+        The name of the first such tensor, or "".
+    """
+    return next((name for name, tensor in _arrays(data, found) if not np.isfinite(tensor).all()), "")
+
+
+def _arrays(
+    data: bytes, found: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """Reads the tensors of a file that was checked, one after another, by name."""
+    length = int.from_bytes(data[:8], "little")
+    header: dict[str, Any] = json.loads(data[8 : 8 + length])
+    for name in sorted(found):
+        dtype, shape = found[name]
+        begin, end = header[name]["data_offsets"]
+        yield name, _widen(memoryview(data)[8 + length + begin : 8 + length + end], dtype).reshape(shape)
 
 
 def _widen(data: memoryview, dtype: str) -> npt.NDArray[np.float32]:

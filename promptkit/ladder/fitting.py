@@ -208,16 +208,23 @@ def _finite(value: Any) -> Any:
 
 
 def _save(predictor: Predictor, folder: Path | None, key: str) -> tuple[str, int]:
-    """Saves a predictor into the run folder, or for its size alone; returns its relative place and bytes."""
+    """Saves a predictor into the run folder, or for its size alone; returns its relative place and bytes.
+
+    A stranger's class has no place: no folder that ``load`` reads brings it back, so it is fitted again.
+    """
+    own = type(predictor) is PlanPredictor
     try:
-        if folder is not None:
+        if folder is not None and own:
             name = f"fits/{key}"
             predictor.save(folder / name)
             return name, _size(folder / name)
         with tempfile.TemporaryDirectory() as aside:
             predictor.save(Path(aside) / "predictor")
             return "", _size(Path(aside) / "predictor")
-    except ArtifactError as error:  # the disk's fault, which must not count against the rung
+    except ArtifactError as error:
+        if not own and not isinstance(error.__cause__, OSError):
+            return "", 0
+        # The disk's fault, which must not count against the rung.
         raise JournalError(str(error)) from error
 
 

@@ -131,15 +131,15 @@ class WindowStop:
     Early-Stopping Self-Consistency (Li et al. 2024, arXiv 2401.10480).
 
     Attributes:
-        size: Samples in a window, at least 2.
+        size: Samples in a window, 2 to 10,000.
     """
 
     size: int = 5
 
     def __post_init__(self) -> None:
         """Checks the size."""
-        if type(self.size) is not int or self.size < 2:
-            must = "an integer of at least 2"
+        if type(self.size) is not int or not 2 <= self.size <= 10_000:
+            must = "an integer of 2 to 10,000"
             raise SettingError(explain("size", of="WindowStop", must=must, got=self.size))
 
     def stops_at(self, answers: Sequence[str | None], counted: Sequence[bool] | None = None) -> int | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from promptkit.adapters import Adapter, FewShot, Predictor, adapter_from_settings, adapter_settings, load
 from promptkit.backends import Backend
-from promptkit.errors import UnsupportedError
+from promptkit.errors import ArtifactError, UnsupportedError
 from promptkit.types import Example, Prediction, Prompt, Query, Request, Sampling, ScoreRequest, Usage
 
 __all__ = ["CONTRACT", "Case", "check_adapter"]
@@ -108,11 +108,20 @@ def settings_round_trip(case: Case) -> None:
 
 
 def saved_is_loaded(case: Case) -> None:
-    """A saved and loaded predictor predicts the same."""
+    """A saved and loaded predictor is of the same class, has the same plan and predicts the same."""
     predictor = case.fit()
     with tempfile.TemporaryDirectory() as folder:
-        predictor.save(Path(folder) / "predictor")
-        again = load(Path(folder) / "predictor", case.backend)
+        try:
+            predictor.save(Path(folder) / "predictor")
+            again = load(Path(folder) / "predictor", case.backend)
+        except ArtifactError as error:
+            raise AssertionError(f"a fitted predictor cannot be saved and loaded: {error}") from error
+    assert type(again) is type(predictor), (
+        f"load builds a {type(again).__name__} of what a {type(predictor).__name__} saved, which may answer otherwise; "
+        "fit must return a PlanPredictor"
+    )
+    plan = getattr(predictor, "plan", None)
+    assert again.plan == plan, "the loaded predictor has another plan"
     assert case.answers(again) == case.answers(predictor), "the loaded predictor predicts otherwise"
 
 

@@ -14,7 +14,7 @@ from promptkit.training.spec import LoraSpec, Pair, SoftSpec, TrainSpec
 if TYPE_CHECKING:
     from promptkit.backends.local import LocalBackend
 
-__all__ = ["bfloat16_is_real", "check_run", "uses_bfloat16"]
+__all__ = ["bfloat16_is_real", "check_run", "is_memory_error", "uses_bfloat16"]
 
 
 def bfloat16_is_real(device: torch.device) -> bool:
@@ -92,3 +92,8 @@ def check_run(
 def _need(package: str, command: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise MissingExtraError(f"training: package {package!r} must be installed, got none; {command}")
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Tells whether an error says that memory was short, in any of torch's ways."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

@@ -125,6 +125,11 @@ class Learner:
         device: torch.device = self._model.device
         return device
 
+    def layer(self, path: str) -> nn.Module:
+        """Returns a layer of the model by its path, with its change on it."""
+        found: nn.Module = self._model.get_submodule(path)
+        return found
+
     @property
     def trainable(self) -> int:
         """Numbers that are learned."""
@@ -161,7 +166,6 @@ class Learner:
             penalty.backward()  # type: ignore[no-untyped-call]
         return total
 
-    @torch.no_grad()
     def loss(self, items: Sequence[Item]) -> float:
         """Computes the loss without dropout.
 
@@ -171,10 +175,14 @@ class Learner:
         Returns:
             The loss in nats per answer token.
         """
+        return -self.log_probability(items) / sum(len(item.answer) for item in items)
+
+    @torch.no_grad()
+    def log_probability(self, items: Sequence[Item]) -> float:
+        """Returns the summed natural log-probability of all answers, without dropout."""
         if self.change is not None:
             self.change.train(False)
-        tokens = sum(len(item.answer) for item in items)
-        return sum(self._summed(part).item() for part in self._parts(items)) / tokens
+        return -sum(self._summed(part).item() for part in self._parts(items))
 
     def _parts(self, items: Sequence[Item]) -> list[list[Item]]:
         return cut(items, self._spec.batch_size, self._spec.batch_tokens)

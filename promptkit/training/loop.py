@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ from promptkit.backends.local_threads import using_threads
 from promptkit.errors import TrainingError
 from promptkit.training.batches import encode
 from promptkit.training.checkpoints import Checkpoints
-from promptkit.training.checks import check_run, uses_bfloat16
+from promptkit.training.checks import check_run, is_memory_error, uses_bfloat16
+from promptkit.training.first_pass import check_first_pass
 from promptkit.training.learner import learning
 from promptkit.training.run import Run, draw_seed
 from promptkit.training.spec import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
@@ -74,6 +76,8 @@ def train(
     Raises:
         SettingError: A setting cannot work on this model and machine, or the checkpoints are of another run; nothing
             was trained.
+        UnsupportedError: A low-rank change would not be trained as planned on this architecture, or the backend could
+            not answer with it; nothing was trained.
         DataError: There are no pairs, or answers without tokens.
         ContextLengthError: A pair does not fit the context window.
         UnsupportedError: The model cannot use what would be learned.
@@ -105,30 +109,41 @@ def train(
     with _TURN, threads, _own_randomness(backend.model.device), told_to_end() as end:
         torch.manual_seed(draw_seed(seed, "start"))
         with learning(backend, spec, lora=lora, soft=soft, steps=steps, bfloat16=bfloat16) as learner:
+            with _memory_guarded():
+                check_first_pass(learner, backend, pairs, before=before, bfloat16=bfloat16)
+            missed = () if learner.change is None else learner.change.left_out
+            if missed:
+                warnings.warn(_about(missed), stacklevel=2)
             tracker = open_tracker(spec, _plain(settings))
             try:
                 run = Run(learner, items, held_out, spec, seed, steps, store, tracker)
-                log = _guarded(run, end, progress)
+                with _memory_guarded():
+                    log = run.go(end, progress)
             finally:
                 tracker.close()
             change, vectors = learner.weights(backend.fingerprint())
-    return Trained(change, vectors, log)
+    return Trained(change, vectors, log, missed)
 
 
-def _guarded(run: Run, end: threading.Event, progress: TrainProgress | None) -> Any:
+def _about(missed: Sequence[str]) -> str:
+    return (
+        f"LoRA(targets='all-linear') leaves these weights as they are: {', '.join(missed)}; experts that a model keeps "
+        "as one stacked parameter are no linear layers, so the change is learned by the other layers alone; to train "
+        "experts too, use a model that keeps them as linear layers, or compare with a dense model"
+    )
+
+
+@contextmanager
+def _memory_guarded() -> Iterator[None]:
     try:
-        return run.go(end, progress)
+        yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, TrainingError) or not _is_memory(error):
+        if isinstance(error, TrainingError) or not is_memory_error(error):
             raise
         raise TrainingError(
             "train: a step must fit into memory, got more; use a smaller batch_size with more accumulate, which gives "
             "the same result, a smaller batch_tokens, or shorter pairs"
         ) from error
-
-
-def _is_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from promptkit.artifact.peft_config import canonical_config
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, UnsupportedError, explain
+from promptkit.training.experts import left_out
 from promptkit.training.fused import fuse
 from promptkit.training.spec import LoraSpec
-from promptkit.training.targets import resolve_targets
+from promptkit.training.targets import count_trained, find_targets, resolve_targets
 from promptkit.types import JSONObject, Weights
 
 if TYPE_CHECKING:
@@ -47,8 +49,14 @@ class LowRank:
         seq2seq: Whether the model has an encoder and a decoder.
         folder: Folder of the base model's weights.
 
+    Attributes:
+        parameters: What is trained, by name.
+        layers: The layers that are changed, by path, as they are without the change.
+        left_out: Experts and linear layers that "all-linear" does not reach (see ``promptkit.training.experts``).
+
     Raises:
         SettingError: A target names no linear layer, adalora has too few steps, or LoftQ cannot work here.
+        UnsupportedError: PEFT cannot change these layers, or would change others than those that are planned.
     """
 
     def __init__(self, model: Any, spec: LoraSpec, *, steps: int, seq2seq: bool, folder: Path) -> None:
@@ -64,12 +72,16 @@ class LowRank:
         _check_loftq(model, spec)
         own = {id(parameter) for parameter in model.parameters()}
         targets = resolve_targets(model, spec.targets)
-        self._config = _config(spec, targets, _fan_in_fan_out(model, targets), seq2seq)
+        layers = find_targets(model, targets)
+        self.layers: Mapping[str, nn.Module] = layers
+        self.left_out = left_out(model, layers) if spec.targets == "all-linear" else ()
+        self._config = _config(spec, targets, any(isinstance(layer, Conv1D) for layer in layers.values()), seq2seq)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT warns of tied heads, which are never targets here
-            self._peft: Any = peft.get_peft_model(model, self._peft_config(peft))
+            self._peft: Any = _wrapped(peft, model, self._peft_config(peft))
             if spec.init == "loftq":
                 peft.replace_lora_weights_loftq(self._peft, model_path=str(folder / "model.safetensors"))
+        _check_wrapped(model, layers)
         fuse(model, _NAME)
         self._state_dict = peft.get_peft_model_state_dict
         added = {name: each for name, each in model.named_parameters() if id(each) not in own}
@@ -78,6 +90,10 @@ class LowRank:
             parameter.requires_grad_(".ranknum." not in name)
             if parameter.requires_grad:
                 self.parameters[name] = parameter
+        found, planned = sum(each.numel() for each in self.parameters.values()), count_trained(layers.values(), spec)
+        if found != planned:
+            must = f"{planned:,}, as planned for these targets"
+            raise UnsupportedError(explain("numbers that PEFT would train", of="LoRA", must=must, got=found))
         if spec.variant == "adalora":
             for name, parameter in self.parameters.items():
                 if ".lora_E." not in name:
@@ -204,14 +220,31 @@ def _config(spec: LoraSpec, targets: list[str], fan_in_fan_out: bool, seq2seq: b
     return config | {"r": spec.rank, "use_rslora": spec.variant == "rslora", "use_dora": spec.variant == "dora"}
 
 
-def _fan_in_fan_out(model: nn.Module, targets: list[str]) -> bool:
-    """Whether the layers store their weights as [in, out], as GPT-2's do."""
-    chosen = [
-        layer
-        for path, layer in model.named_modules()
-        if any(path == name or path.endswith(f".{name}") for name in targets)
-    ]
-    return any(isinstance(layer, Conv1D) for layer in chosen)
+def _wrapped(peft: Any, model: Any, config: Any) -> Any:
+    """Puts the change on a model; PEFT knows layers of architectures whose weights are read by themselves."""
+    try:
+        return peft.get_peft_model(model, config)
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise UnsupportedError(
+            f"LoRA: PEFT must be able to change the layers in targets of a {model.config.model_type} model, got "
+            f"{type(error).__name__}: {reason:.300}; name other layers in targets; nothing was trained"
+        ) from error
+
+
+def _check_wrapped(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
+    """Checks that PEFT changes exactly the layers that are planned: it rewrites configurations by architecture."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    found = {path for path, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    wrong = sorted(found.symmetric_difference(layers))
+    if wrong:
+        kind: Any = model.config
+        raise UnsupportedError(
+            f"LoRA: PEFT must change the {len(layers)} layers of a {kind.model_type} model that are planned, got "
+            f"{len(found)} layers, of which {wrong[0]!r} differs; name other layers in targets, for example those of "
+            "attention"
+        )
 
 
 def _check_loftq(model: nn.Module, spec: LoraSpec) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from promptkit.artifact.peft_config import MAX_RANK
 from promptkit.errors import SettingError, explain, one_of
 from promptkit.training.log import TrainingLog
 from promptkit.types import Prompt, Weights
@@ -70,8 +71,8 @@ class LoraSpec:
     """A low-rank change to be learned.
 
     Attributes:
-        rank: Rank of each matrix, at least 1. For "adalora" the average rank after training.
-        alpha: Scale: the change is multiplied by alpha / rank (by alpha / sqrt(rank) for "rslora").
+        rank: Rank of each matrix, 1 to 4,096. For "adalora" the average rank after training.
+        alpha: Scale, at most 1e6: the change is multiplied by alpha / rank (by alpha / sqrt(rank) for "rslora").
         dropout: Dropout on the input of the change, in [0, 1).
         targets: "all-linear" for every linear layer but the output head, "attention" for those of attention, or names.
         variant: The member of the family.
@@ -93,7 +94,7 @@ class LoraSpec:
         """Checks every value that can be checked without a model."""
         of = "LoraSpec"
         _whole(self.rank, "rank", of, 1)
-        _number(self.alpha, "alpha", of, low=0.0, open_low=True)
+        _number(self.alpha, "alpha", of, low=0.0, high=1e6, open_low=True)
         _number(self.dropout, "dropout", of, low=0.0, high=1.0, open_high=True)
         _number(self.orthogonality, "orthogonality", of, low=0.0)
         _choice(self.variant, "variant", of, get_args(LoraVariant))
@@ -107,7 +108,12 @@ class LoraSpec:
             if self.init_rank is not None:
                 do = "only 'adalora' starts at another rank"
                 raise SettingError(explain("init_rank", of=of, must="None", got=self.init_rank, do=do))
-        elif self.start_rank <= self.rank:
+        elif self.init_rank is not None:
+            _whole(self.init_rank, "init_rank", of, 1)
+        if self.start_rank > MAX_RANK:
+            must = f"small enough to start at a rank of at most {MAX_RANK:,}"
+            raise SettingError(explain("rank", of=of, must=must, got=self.start_rank))
+        if self.variant == "adalora" and self.start_rank <= self.rank:
             must = f"above the target rank {self.rank}, as adalora gives ranks up and never gains any"
             raise SettingError(explain("init_rank", of=of, must=must, got=self.init_rank))
 
@@ -233,11 +239,13 @@ class Trained:
         lora: The learned change, or ``None`` where none was wanted.
         soft_prompt: The learned vectors, or ``None``.
         log: What happened.
+        left_out: Experts and linear layers that ``targets="all-linear"`` did not reach, one line for each name.
     """
 
     lora: Weights | None
     soft_prompt: Weights | None
     log: TrainingLog
+    left_out: tuple[str, ...] = ()
 
 
 def _whole(value: object, name: str, of: str, least: int) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from promptkit.errors import SettingError, explain, one_of
+from promptkit.training.experts import taken_for_experts
+from promptkit.training.spec import LoraSpec
 
-__all__ = ["GROUPS", "find_linear", "resolve_targets"]
+__all__ = ["GROUPS", "count_trained", "find_linear", "find_targets", "resolve_targets"]
 
 GROUPS = ("all-linear", "attention")
 """Targets that need no names of layers: every linear layer but the output head, or those of attention."""
@@ -22,7 +25,8 @@ _SHOWN = 8
 def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
     """Turns the setting ``targets`` into names that select exactly these linear layers, in PEFT's way of matching.
 
-    PEFT takes a name for the end of a layer's path: ``q_proj`` selects every layer whose path ends in ``.q_proj``.
+    PEFT takes a name for the end of a layer's path: ``q_proj`` selects every layer whose path ends in ``.q_proj``. Not
+    selected are layers whose names it takes for experts (see ``taken_for_experts``), which it would not change.
 
     Args:
         model: A model of transformers, perhaps on the meta device.
@@ -32,7 +36,8 @@ def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]
         Sorted names, as short as they can be without selecting anything else.
 
     Raises:
-        SettingError: A name selects nothing, the output head, or what is no linear layer; names what is near.
+        SettingError: A name selects nothing, the output head, what is no linear layer, or a layer that PEFT takes for
+            an expert; names what is near.
 
     Example:
         >>> from torch import nn
@@ -45,9 +50,10 @@ def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]
         if targets not in GROUPS:
             must = f"{one_of(GROUPS)} or a list of names of layers"
             raise SettingError(explain("targets", of="LoRA", must=must, got=targets, do=_advice(targets, linear)))
-        wanted = set(_group(model, linear, targets))
+        members = _group(model, linear, targets)
+        wanted = set(members) - taken_for_experts(model, members)
         if not wanted:
-            must = f"a group with layers in it; this model has {len(linear)} linear layers"
+            must = f"a group with layers in it; this model has {len(linear)} linear layers that can be changed"
             raise SettingError(explain("targets", of="LoRA", must=must, got=targets, do="name its layers in a list"))
         return _shortest_names(model, wanted)
     if not targets or not all(isinstance(name, str) and name for name in targets):
@@ -55,14 +61,82 @@ def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]
     head = _head_path(model)
     for name in dict.fromkeys(targets):
         _check_name(model, name, linear, head)
+    lost = taken_for_experts(model, find_targets(model, targets))
+    if lost:
+        kind: Any = model.config
+        must = f"without names that PEFT takes for stacked experts of a {kind.model_type} model"
+        do = f"leave them out, as {min(lost)!r} would not be changed; name layers of attention, or take 'all-linear'"
+        got = sorted({path.rpartition(".")[2] for path in lost})
+        raise SettingError(explain("targets", of="LoRA", must=must, got=got, do=do))
     return sorted(set(targets))
 
 
 def find_linear(model: nn.Module) -> dict[str, nn.Module]:
-    """Returns the linear layers of a model by path, in the order of the model, without its output head."""
+    """Returns the linear layers of a model by path, in the order of the model, without its output head.
+
+    Routers that are linear layers by class and return a choice of experts (phimoe, llama4) are none of them.
+    """
     head = _head_path(model)
     kinds = (nn.Linear, Conv1D)
-    return {path: layer for path, layer in model.named_modules() if isinstance(layer, kinds) and path != head}
+    return {
+        path: layer
+        for path, layer in model.named_modules()
+        if isinstance(layer, kinds) and path != head and _returns_a_tensor(layer)
+    }
+
+
+def find_targets(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
+    """Returns the layers that names select in PEFT's way of matching, by path.
+
+    Args:
+        model: The model.
+        names: Names as ``resolve_targets`` returns them.
+
+    Returns:
+        The layers whose path is, or ends in, one of the names, in the order of the model.
+    """
+    wanted = set(names)
+    return {path: layer for path, layer in model.named_modules() if not wanted.isdisjoint(_endings(path))}
+
+
+def count_trained(layers: Iterable[nn.Module], spec: LoraSpec) -> int:
+    """Counts the numbers that a low-rank change of layers learns.
+
+    Args:
+        layers: The layers that are changed.
+        spec: Rank and variant.
+
+    Returns:
+        How many numbers are learned. DoRA has a magnitude for every output, and AdaLoRA a value for every rank.
+
+    Example:
+        >>> [count_trained([nn.Linear(3, 5)], LoraSpec(rank=2, variant=variant)) for variant in ("lora", "dora")]
+        [16, 21]
+    """
+    count = 0
+    for layer in layers:
+        linear: Any = layer
+        if isinstance(layer, Conv1D):  # GPT-2's keeps its weight the other way round
+            inputs, outputs = linear.weight.shape
+        else:
+            inputs, outputs = linear.in_features, linear.out_features
+        count += spec.start_rank * (inputs + outputs)
+        count += {"dora": outputs, "adalora": spec.start_rank}.get(spec.variant, 0)
+    return count
+
+
+def _returns_a_tensor(layer: nn.Module) -> bool:
+    """Whether a linear layer whose class has a forward of its own returns one tensor, as a linear layer does."""
+    if type(layer).forward in (nn.Linear.forward, Conv1D.forward):
+        return True
+    linear: Any = layer
+    kind = linear.weight.dtype if linear.weight.is_floating_point() else torch.float32
+    try:
+        with torch.no_grad():
+            found = layer(torch.zeros(1, linear.in_features, device=linear.weight.device, dtype=kind))
+    except Exception:  # packed weights want a type of their own; what is wrong with them shows in the first pass
+        return True
+    return isinstance(found, Tensor)
 
 
 def _head_path(model: nn.Module) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import promptkit as pk
 from promptkit import BackendError, BetaStop, ChainOfThought, DataError, ScriptedBackend, SettingError, WindowStop
@@ -254,3 +255,20 @@ def test_a_weighted_vote_adds_up_mean_probabilities() -> None:
 def test_a_weighted_vote_needs_a_model_that_tells_probabilities() -> None:
     with pytest.raises(SettingError, match="mean_logprob of sample 0 .* or use rule 'majority'"):
         fitted(FOUR, vote="weighted").predict([ASKED])
+
+
+def test_no_stop_rule_has_two_spellings() -> None:
+    """``None`` as ``promptkit.vote`` takes it, and its name; settings hold the name, in JSON and in YAML."""
+    bare = ChainOfThought(TASK, stop=None)
+    assert bare.stop == "none" and bare == ChainOfThought(TASK, stop="none") == ChainOfThought(TASK)
+    values = adapter_settings(bare)
+    assert values["stop"] == "none"
+    for text, read in ((json.dumps(values), json.loads), (yaml.safe_dump(values), yaml.safe_load)):
+        assert adapter_from_settings(TASK, read(text)) == bare
+    for text in ('{"kind": "chain_of_thought", "stop": null}', "{kind: chain_of_thought, stop: }"):
+        assert adapter_from_settings(TASK, yaml.safe_load(text)) == bare
+    assert VotePlan(stop=None) == VotePlan(stop="none") == VotePlan.model_validate_json('{"stop": null}')
+    assert VotePlan(stop=None).model_dump_json() == VotePlan().model_dump_json()
+    for other in ("never", False, 0, ""):
+        with pytest.raises(SettingError, match="stop must be"):
+            ChainOfThought(TASK, stop=other)  # type: ignore[arg-type]

@@ -118,6 +118,13 @@ class Broken:
         self.inner.save(folder)
 
 
+class Shouting(PlanPredictor):
+    """A stranger's predictor that does more with the answers of the plan."""
+
+    def predict(self, queries: Any, **rest: Any) -> list[Prediction]:
+        return [replace(p, answer=(p.answer or "").upper() or None) for p in super().predict(queries, **rest)]
+
+
 COUNT = itertools.count()
 
 
@@ -146,6 +153,10 @@ class Breaking:
             backend.name += "!"
             backend._answers = lambda request, index: " Other\n\n"
         inner = FewShot(self.task, shots=2).fit(examples, backend, seed=seed)
+        if not self.fault:
+            return inner
+        if self.fault == "subclass":
+            return Shouting(inner.plan, inner.task, inner.backend)
         return Broken(inner, FAULTS.get(self.fault, lambda out, queries, seed: out))
 
 
@@ -159,6 +170,20 @@ def test_each_check_catches_its_fault(fault: str) -> None:
     )
     with pytest.raises(AssertionError):
         CONTRACT[fault](case)
+
+
+@pytest.mark.parametrize("fault", ["saved_is_loaded", "answers_are_texts_or_none", "subclass"])
+def test_a_stranger_that_would_be_loaded_as_few_shot_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caught when it is saved; and where the saving itself does not look, by what is loaded."""
+    case = Case(Breaking(load_task("tickets"), fault=fault), examples(), backend(), [], [examples()[0].query])
+    with pytest.raises(AssertionError, match="cannot be saved and loaded: .* must be one that promptkit.load builds"):
+        CONTRACT["saved_is_loaded"](case)
+    monkeypatch.setattr("promptkit.adapters.saving._check_not_for_another", lambda *_: None)
+    monkeypatch.setattr(
+        Shouting, "save", lambda self, folder: PlanPredictor(self.plan, self.task, self.backend).save(folder)
+    )
+    with pytest.raises(AssertionError, match="load builds a PlanPredictor of what a (Broken|Shouting) saved"):
+        CONTRACT["saved_is_loaded"](case)
 
 
 def test_settings_that_do_not_round_trip_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

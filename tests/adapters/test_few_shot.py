@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+import math
+import re
+
 import pytest
 
+import promptkit as pk
 from promptkit import DataError, FewShot, ScriptedBackend, SettingError, load_examples, load_task
 from promptkit.adapters import adapter_from_settings, adapter_settings
 from promptkit.data import Split
@@ -150,3 +155,19 @@ def test_settings_round_trip_and_unknown_ones_are_refused() -> None:
 def test_an_adapter_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         FewShot(TASK).shots = 9  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", ["FewShot", "ChainOfThought", "SoftPrompt", "LoRA"])
+def test_every_number_of_the_settings_has_bounds(kind: str) -> None:
+    """A settings file of a stranger cannot ask for what no machine has; an instruction's number is checked by fit."""
+    task, strategy = load_task("apples"), getattr(pk, kind)
+    numbers = {
+        field.name
+        for field in dataclasses.fields(strategy)
+        if field.name != "instruction" and re.search(r"\b(int|float)\b", str(field.type))
+    }
+    assert {"shots", "max_new_tokens"} <= numbers
+    for name in sorted(numbers):
+        for value in (10**30, -(10**30), 1e300, math.inf, -math.inf, math.nan):
+            with pytest.raises(SettingError, match=f"{name} must be"):
+                strategy(task, **{name: value})

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load
 
 from promptkit.artifact import parse_json
 from promptkit.artifact.checks import MAX_JSON, check_bytes, check_file_name, check_no_paths
@@ -122,3 +126,50 @@ def test_absolute_paths_are_refused_wherever_they_stand(text):
 
 def test_other_texts_are_no_absolute_paths():
     check_no_paths({"a": ["models/x", "a/b", "http://x/y", "1/2", "", "C", "c:x", "/"], "b": 1, "c": None}, "meta")
+
+
+def framed(length: int) -> bytes:
+    """A valid safetensors file whose header has exactly so many bytes."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, separators=(",", ":")).encode()
+    return length.to_bytes(8, "little") + header.ljust(length) + bytes(4)
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408, 0x8B1F, 0x020280, 0x05FF80, 0x040280, 100_000])
+def test_safetensors_whose_length_reads_as_a_pickle_are_taken(length):
+    data = framed(length)
+    assert list(load(data)) == ["a"]
+    check_bytes("w.safetensors", data, "art")
+    with pytest.raises(Exception):  # noqa: B017 - the twin: no version of pickle reads it
+        pickle.loads(data)
+
+
+@given(st.integers(min_value=60, max_value=20_000))
+def test_safetensors_of_any_length_are_taken(length):
+    check_bytes("w.safetensors", framed(length), "art")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(pickle.dumps({"weights": b"x" * 2000}, protocol=protocol) for protocol in (2, 3, 4, 5)),
+        b"\x80\x02" + framed(640)[2:8] + b"(" + framed(640)[9:],  # no header after the length
+        b"\x80\x02}q\x00." + framed(640)[6:],  # a pickle inside the length
+        b"PK\x03\x04" + framed(640)[4:],
+        b"\x1f\x8b\x08\x00" + framed(640)[4:],
+        b"\x93NUMPY" + framed(640)[6:],
+    ],
+)
+def test_what_has_no_frame_is_still_called_a_pickle(data):
+    with pytest.raises(ArtifactError, match=r"holds a pickle or an archive|header|JSON"):
+        check_bytes("w.safetensors", data, "art")
+
+
+def test_a_frame_is_asked_for_under_the_ending_of_safetensors_only():
+    for name in ("a.txt", "a.md", "a.jinja", "a.json", "a.jsonl"):
+        with pytest.raises(ArtifactError, match="holds a pickle or an archive"):
+            check_bytes(name, framed(640), "art")
+
+
+def test_data_behind_a_valid_frame_is_refused():
+    with pytest.raises(ArtifactError, match="the data must be 4 bytes long"):
+        check_bytes("w.safetensors", framed(640) + pickle.dumps({"a": 1}), "art")

@@ -91,6 +91,36 @@ def test_no_fit_is_done_again(tmp_path: Path) -> None:
     assert fits == ["fit"] and record.resumed == 1
 
 
+class Corrected:
+    """A stranger's strategy: it corrects the answers of a poor plan, which is all that it could save."""
+
+    def fit(self, examples, backend, *, dev=None, seed=0):  # type: ignore[no-untyped-def]
+        return CorrectedPredictor(rung(0.3)[1].fit(examples, backend, dev=dev, seed=seed), rung(0.95)[1])
+
+
+class CorrectedPredictor:
+    def __init__(self, poor, good):  # type: ignore[no-untyped-def]
+        self.poor, self.task = poor, poor.task
+        self.good = good.fit((), poor.backend)
+
+    def predict(self, queries, **rest):  # type: ignore[no-untyped-def]
+        return self.good.predict(queries, **rest)
+
+    def save(self, folder):  # type: ignore[no-untyped-def]
+        self.poor.save(folder)
+
+
+def test_a_strangers_fit_is_not_taken_for_the_plan_inside_of_it(tmp_path: Path) -> None:
+    ladder = [rung(0.3), ("corrected", Corrected())]
+    clean = climb(rungs=ladder).record
+    with pytest.raises(Cut):
+        climb(rungs=ladder, folder=tmp_path / "run", backend=cut_after(110))
+    again = climb(rungs=ladder, folder=tmp_path / "run")
+    assert again.record.resumed == 1 and again.record.differences(clean) == []
+    assert isinstance(again.winner, CorrectedPredictor)
+    assert again.record.attempts[1].fit is not None and again.record.attempts[1].fit.artifact == ""
+
+
 def test_a_failure_is_not_tried_again_after_a_crash(tmp_path: Path) -> None:
     tries: list[str] = []
 

@@ -86,7 +86,7 @@ def test_beta_refuses_a_threshold_out_of_range(threshold: float) -> None:
 
 @pytest.mark.parametrize("size", [1, 0, 2.5, True])
 def test_window_refuses_a_size_out_of_range(size: int) -> None:
-    with pytest.raises(SettingError, match="WindowStop: size must be an integer of at least 2, got"):
+    with pytest.raises(SettingError, match="WindowStop: size must be an integer of 2 to 10,000, got"):
         WindowStop(size)
 
 

@@ -20,7 +20,7 @@ assert _SPEC is not None and _SPEC.loader is not None
 models = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(models)
 
-tiny = models.tiny
+tiny, make_tokenizer = models.tiny, models.make_tokenizer
 
 ANSWERS = ["positive", "negative", "neither of them"]
 

@@ -38,7 +38,11 @@ def test_adalora_starts_at_one_and_a_half_times_its_rank(rank: int, start: int) 
     [
         ({"rank": 0}, "rank must be an integer of at least 1, got 0"),
         ({"rank": True}, "rank must be an integer of at least 1, got True"),
-        ({"alpha": 0}, "alpha must be a number above 0, got 0"),
+        ({"alpha": 0}, r"alpha must be a number above 0 and at most 1e\+06, got 0"),
+        ({"alpha": 2e6}, r"alpha must be a number above 0 and at most 1e\+06, got 2000000.0"),
+        ({"rank": 4097}, "rank must be small enough to start at a rank of at most 4,096, got 4097"),
+        ({"variant": "adalora", "rank": 4096}, "rank must be small enough .*, got 6144"),
+        ({"variant": "adalora", "init_rank": "many"}, "init_rank must be an integer of at least 1, got 'many'"),
         ({"dropout": 1.0}, "dropout must be a number at least 0 and below 1, got 1.0"),
         ({"targets": ()}, "targets must be 'all-linear', 'attention' or a tuple of names"),
         ({"targets": "q_proj"}, "targets must be"),
