@@ -219,6 +219,22 @@ def test_encoder_decoder_models_keep_text_and_scores(
         assert [value for value, _ in two] == pytest.approx([value for value, _ in one], abs=1e-3)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_model_whose_generate_fails_is_held_to_its_forward_pass(
+    tiny: Callable[..., Path], small: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, causal: bool
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(transformers.GenerationMixin, "generate", broken)
+    if causal:
+        for kind, way in (("gpt2", "shared"), ("t5", "padded")):
+            assert load_model(tiny(kind), dtype="float32", device="cpu", max_context=None).sharing == way
+    else:
+        with pytest.raises(UnsupportedError, match="a bert model must compute each token from those before it"):
+            load_model(small("bert both ways"), dtype="float32", device="cpu", max_context=None)
+
+
 @pytest.mark.parametrize("kind", ["mixtral", "jamba", "mamba2", "bert"])
 def test_rounding_in_16_bits_does_not_cost_a_model_its_cache(small: Callable[[str], Path], kind: str) -> None:
     window = 256 if kind == "mamba2" else None
