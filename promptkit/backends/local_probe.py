@@ -38,6 +38,7 @@ _SINGLE = 2  # further tokens that are read one by one; as many follow at once
 _NEW = 2 * _SINGLE
 _LONGEST = 32  # a model of a smaller window cannot be probed
 _COMMON = 20  # tokens that both prompts start with
+_LONG_TEXT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +56,20 @@ class Way:
     bypassed: frozenset[str] = frozenset()
 
 
-def probe_causal(model: Any, accepts: frozenset[str]) -> Way:
+def probe_causal(model: Any, accepts: frozenset[str], window: int) -> Way:
     """Finds the fastest way to run a causal model that leaves its logits as they are for each prompt alone.
 
     Args:
         model: The model.
         accepts: Names of the arguments that its ``forward`` takes.
+        window: Tokens that it can read at most.
 
     Returns:
         The way.
 
     Raises:
-        UnsupportedError: The model does not predict each token from those before it alone, or its forward pass and
-            ``generate`` differ, so that no answer would be right.
+        UnsupportedError: The model does not predict each token from those before it alone, its forward pass and
+            ``generate`` differ, or it is not the same from pass to pass, so that no answer would be right.
         BackendError: Its logits are not finite.
     """
     ids = _ids(model)
@@ -83,6 +85,7 @@ def probe_causal(model: Any, accepts: frozenset[str]) -> Way:
         if case.fits(partial(cached, "alone", single), together=False):
             break
     else:
+        _check_repeatable(model, accepts, window)
         return Way("uncached", bypassed=case.bypassed)
     ways: list[Sharing] = ["shared", "copied"]
     if model.config._attn_implementation != local_attention.NAME:
@@ -201,9 +204,20 @@ class _Case:
         return all(bool(kind.amin(1).max() <= _ROUGH) for kind in kinds)
 
 
-def _ids(model: Any) -> list[int]:
+def _ids(model: Any, count: int = 40) -> list[int]:
     size = model.config.get_text_config(decoder=True).vocab_size
-    return [(7 * at * at + 3 * at + 5) % size for at in range(40)]
+    return [(7 * at * at + 3 * at + 5) % size for at in range(count)]
+
+
+def _check_repeatable(model: Any, accepts: frozenset[str], window: int) -> None:
+    """Reads a long text twice: attention by random hashes, as Reformer's, sets in beyond a length."""
+    ids = _ids(model, min(window, _LONG_TEXT))
+    first, again = (UncachedRun(model, accepts).start([ids]) for _ in range(2))
+    if not bool((first - again).abs().max() <= _ROUGH * first.std()):
+        raise UnsupportedError(
+            f"LocalBackend: a {model.config.model_type} model must compute the same from the same text, got logits "
+            "that change from pass to pass on a long one; none of its answers could be called right, so use another model"
+        )
 
 
 def _logits(

@@ -40,6 +40,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "xlm": {"emb_dim": 32, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 256},
     "roberta": ATTENTION | {"is_decoder": True},
     "bert both ways": ATTENTION,
+    "reformer": SMALL
+    | {"attn_layers": ["local", "lsh"], "num_attention_heads": 2, "attention_head_size": 16, "feed_forward_size": 64}
+    | {"axial_pos_embds": False, "max_position_embeddings": 512, "is_decoder": True},
 }
 WAYS = {
     "mamba": "alone",
@@ -141,6 +144,11 @@ def test_a_model_whose_answers_depend_on_the_way_is_refused(
         pytest.skip("so small a model hides behind the rounding of 16 bits")
     with pytest.raises(UnsupportedError, match=f"LocalBackend: a {kind.split()[0]} model must (compute|predict)"):
         load_model(small(kind), dtype=dtype, device="cpu", max_context=256 if kind == "xlnet" else None)
+
+
+def test_a_model_of_random_attention_is_refused(small: Callable[[str], Path]) -> None:
+    with pytest.raises(UnsupportedError, match="a reformer model must compute the same from the same text"):
+        load_model(small("reformer"), dtype="float32", device="cpu", max_context=None)
 
 
 class _Forgetful(transformers.GPT2LMHeadModel):
