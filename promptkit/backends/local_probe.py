@@ -216,7 +216,7 @@ def _check_repeatable(model: Any, accepts: frozenset[str], window: int) -> None:
     if not bool((first - again).abs().max() <= _ROUGH * first.std()):
         raise UnsupportedError(
             f"LocalBackend: a {model.config.model_type} model must compute the same from the same text, got logits "
-            "that change from pass to pass on a long one; none of its answers could be called right, so use another model"
+            "that change from pass to pass on a long one; none of its answers could be called right, so use another"
         )
 
 
