@@ -16,9 +16,10 @@ from promptkit.backends.local_batches import Ledger, Worker, replies, reporter
 from promptkit.backends.local_decode import Row, decode, score
 from promptkit.backends.local_keys import Key
 from promptkit.backends.local_mixture import Mixture
-from promptkit.backends.local_models import Loaded, load_model
+from promptkit.backends.local_models import Loaded, Sharing, load_model
 from promptkit.backends.local_runs import Run
 from promptkit.backends.local_shelf import Shelf
+from promptkit.backends.local_threads import ThreadChoice, using_threads
 from promptkit.backends.model_folder import declared_form, fingerprint, fingerprint_of_settings, resolve
 from promptkit.backends.streaming import OnText, Piecewise, TextPieces
 from promptkit.backends.tokens import TokenCodec
@@ -51,6 +52,9 @@ class LocalBackend:
             whether the tokenizer has a chat template.
         max_context: Context window for a model whose configuration does not tell it, or a smaller one.
         local_files_only: Whether to look for names of the Hub on this machine only.
+        threads: CPU threads for the model's work, training included. By default one, or as many as affinity, CPU quota
+            and torch's own setting allow, whichever a short measurement at loading finds faster. torch's setting is
+            changed during that work alone and for the calling thread.
 
     Attributes:
         folder: The model's folder.
@@ -77,14 +81,18 @@ class LocalBackend:
         chat: bool | None = None,
         max_context: int | None = None,
         local_files_only: bool = False,
+        threads: int | None = None,
     ) -> None:
         limits: dict[str, object] = {"batch_size": batch_size, "batch_tokens": batch_tokens}
+        limits |= {} if threads is None else {"threads": threads}
         for name, value in limits.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SettingError(explain(name, of="LocalBackend", must="an integer of at least 1", got=value))
         self.name = str(name_or_folder)
         self.folder = resolve(name_or_folder, local_files_only=local_files_only)
-        self._loaded: Loaded = load_model(self.folder, dtype=dtype, device=device, max_context=max_context)
+        self._loaded: Loaded = load_model(
+            self.folder, dtype=dtype, device=device, max_context=max_context, threads=threads
+        )
         self._codec = TokenCodec(self._loaded.tokenizer, keep_tail=self._loaded.seq2seq)
         self.chat = self._form(chat)
         self.context_window = self._loaded.window
@@ -119,6 +127,16 @@ class LocalBackend:
         """The transformers tokenizer."""
         return self._loaded.tokenizer
 
+    @property
+    def threads(self) -> ThreadChoice:
+        """How many threads the model computes with, and why; ``threads.threads`` is ``None`` off the CPU."""
+        return self._loaded.threads
+
+    @property
+    def batching(self) -> Sharing:
+        """How prompts run together on this model, as measured at loading."""
+        return self._loaded.sharing
+
     def count_tokens(self, prompt: Prompt) -> int:
         """Returns how many tokens a prompt has, the tokens of its frame included; a soft prompt comes on top."""
         return len(self._codec.prompt_ids(prompt))
@@ -148,6 +166,14 @@ class LocalBackend:
             UnsupportedError: This model cannot use weights of this kind.
         """
         self._shelf.ready(weights)
+
+    def check_prefix(self) -> None:
+        """Checks, before anything is trained, that this model can use the keys and values of prefix tuning.
+
+        Raises:
+            UnsupportedError: It cannot.
+        """
+        self._shelf.check_prefix()
 
     def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
         """Completes every request; see ``Backend.generate``.
@@ -301,7 +327,8 @@ class LocalBackend:
         do: Callable[[Run, tuple[int, ...]], None],
     ) -> None:
         worker = Worker(replace(self._loaded, mixture=mixture), self.lock, prompts, ledger)
-        worker.work(new_tokens, do, batch_size=self._batch_size, batch_tokens=self._batch_tokens)
+        with using_threads(self.threads.threads):
+            worker.work(new_tokens, do, batch_size=self._batch_size, batch_tokens=self._batch_tokens)
 
 
 def _row(prompt: Key, request: Request, index: int) -> Row:

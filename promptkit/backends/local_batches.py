@@ -78,7 +78,7 @@ class Worker:
             BackendError: A single row does not fit the memory.
         """
         loaded, most_new = self._loaded, max(new_tokens, default=0)
-        far = [loaded.sharing == "alone" or len(ids) + most_new > loaded.reach for ids in self._prompts]
+        far = [loaded.sharing in ("alone", "uncached") or len(ids) + most_new > loaded.reach for ids in self._prompts]
         for alone in (False, True):
             chosen = [number for number, flag in enumerate(far) if flag == alone]
             for batch in plan_batches(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-__all__ = ["key_of", "lora_number", "text_of", "virtual_of"]
+__all__ = ["extended", "key_of", "lora_number", "text_of", "virtual_of"]
 
 _SOFT = 1 << 28  # above every vocabulary
 _LORA = 1 << 56
@@ -43,6 +43,16 @@ def key_of(text: Sequence[int], *, soft: int = 0, virtual: int = 0, lora: int = 
     """
     front = [soft * _SOFT + place for place in range(virtual)]
     return tuple(lora * _LORA + number for number in (*front, *text))
+
+
+def extended(key: Key, tokens: Sequence[int]) -> Key:
+    """Returns the key of a text that goes on with further tokens, under the same weights.
+
+    Example:
+        >>> extended(key_of([5], lora=2), [7]) == key_of([5, 7], lora=2)
+        True
+    """
+    return (*key, *(lora_number(key) * _LORA + token for token in tokens))
 
 
 def text_of(key: Sequence[int]) -> Key:

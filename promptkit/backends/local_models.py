@@ -6,21 +6,23 @@ Nothing of a model folder is executed: no remote code, no pickles. A folder is u
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging
 
 from promptkit.backends import local_attention
 from promptkit.backends.local_attention import Prefix
 from promptkit.backends.local_mixture import Mixture
-from promptkit.backends.local_runs import CausalRun, Run, Seq2SeqRun, compute_prefix
+from promptkit.backends.local_probe import Sharing, probe_causal, probe_seq2seq
+from promptkit.backends.local_runs import CausalRun, Run, Seq2SeqRun, UncachedRun, compute_prefix
+from promptkit.backends.local_threads import ThreadChoice, choose_threads, using_threads
 from promptkit.errors import BackendError, SettingError, explain, one_of
 
 __all__ = ["DTYPES", "Loaded", "Sharing", "load_model", "no_progress_bars", "start_token"]
@@ -28,10 +30,6 @@ __all__ = ["DTYPES", "Loaded", "Sharing", "load_model", "no_progress_bars", "sta
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WINDOW_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 _NO_LIMIT = 1 << 60
-
-Sharing = Literal["shared", "copied", "padded", "alone"]
-"""How rows run together: their common prefix is one block that all attend to; every row has a copy of it; there is
-none (encoder-decoder models); or each prompt runs by itself, as its layers cannot stand padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,12 @@ class Loaded:
         seq2seq: Whether it has an encoder and a decoder.
         window: The context window in tokens.
         sharing: How rows may run together, as measured on this very model.
+        single: Whether the model takes further tokens only one by one from its cache.
+        bypassed: Paths of linear layers that the model reads without calling them, so that no LoRA reaches them.
         reach: Tokens after which some layer no longer sees the first one; longer rows run alone.
         eos: Tokens that end a completion.
         accepts: Names of the arguments that its ``forward`` takes.
+        threads: Threads that it computes with, and why.
         mixture: The learned weights that keys of prompts stand for; none unless set for a call.
     """
 
@@ -55,9 +56,12 @@ class Loaded:
     seq2seq: bool
     window: int
     sharing: Sharing
+    single: bool
+    bypassed: frozenset[str]
     reach: int
     eos: frozenset[int]
     accepts: frozenset[str]
+    threads: ThreadChoice
     mixture: Mixture = field(default_factory=Mixture)
 
     def prefix(self, tokens: Sequence[int]) -> Prefix:
@@ -67,18 +71,22 @@ class Loaded:
     def run(self, prefix: Prefix | None, *, alone: bool = False) -> Run:
         """Opens a batch, with a state of its own."""
         if self.seq2seq:
-            return Seq2SeqRun(self.model, start_token(self.model), self.mixture)
+            start, cached = start_token(self.model), self.sharing != "uncached"
+            return Seq2SeqRun(self.model, start, cached=cached, single=self.single, mixture=self.mixture)
+        if self.sharing == "uncached":
+            return UncachedRun(self.model, self.accepts, self.mixture)
         return CausalRun(
             self.model,
             self.accepts,
             prefix,
             shared=self.sharing == "shared",
             masked=not alone and self.sharing != "alone",
+            single=self.single,
             mixture=self.mixture,
         )
 
 
-def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None) -> Loaded:
+def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None, threads: int | None = None) -> Loaded:
     """Loads and probes the model in a folder.
 
     Args:
@@ -86,6 +94,7 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
         dtype: "float32", "bfloat16" or "float16".
         device: "auto", or a device of torch.
         max_context: Context window for models that do not tell theirs, or a smaller one.
+        threads: Threads to compute with on a CPU; ``None`` to choose them by a measurement.
 
     Returns:
         The loaded model.
@@ -93,6 +102,7 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
     Raises:
         SettingError: ``dtype``, ``device`` or ``max_context`` cannot be used.
         BackendError: The folder does not hold a complete, usable model.
+        UnsupportedError: No way of running the model gives the answers that it would give by itself.
     """
     where = _device(device, dtype)
     local_attention.register()
@@ -111,15 +121,27 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
         ) from error
     seq2seq = bool(config.is_encoder_decoder)
     accepts = frozenset(inspect.signature(model.forward).parameters)
+    choice = choose_threads(model, wanted=threads, seq2seq=seq2seq, window=window)
+    with using_threads(choice.threads):
+        way = probe_seq2seq(model, start_token(model)) if seq2seq else probe_causal(model, accepts, window)
+    if way.sharing == "uncached":
+        warnings.warn(
+            f"LocalBackend: a {config.model_type} model keeps no cache that can be used, so every new token reads the "
+            "whole text again; its answers are right, and slow",
+            stacklevel=3,
+        )
     return Loaded(
         model=model,
         tokenizer=tokenizer,
         seq2seq=seq2seq,
         window=window,
-        sharing="padded" if seq2seq else _probe(model, accepts),
+        sharing=way.sharing,
+        single=way.single,
+        bypassed=way.bypassed,
         reach=_NO_LIMIT if seq2seq else _reach(config.get_text_config(decoder=True)),
         eos=_end_tokens(model, tokenizer),
         accepts=accepts,
+        threads=choice,
     )
 
 
@@ -240,46 +262,3 @@ def start_token(model: Any) -> int:
         if start is not None:
             return int(start)
     return int(model.config.bos_token_id)
-
-
-def _probe(model: Any, accepts: frozenset[str]) -> Sharing:
-    """Finds the fastest way to batch that leaves this model's logits as they are for each prompt alone.
-
-    Architectures differ in what they make of padding, positions and a shared block; a measurement is right also for
-    those that nobody has listed.
-    """
-    size = model.config.get_text_config(decoder=True).vocab_size
-    ids = [(7 * at * at + 3 * at + 5) % size for at in range(40)]
-    prompts = [ids[:30], ids[:20] + ids[31:34]]
-    more = [ids[35:37], ids[37:39]]
-    try:
-        alone = [
-            _logits(CausalRun(model, accepts, shared=False, masked=False), [prompt], [new])
-            for prompt, new in zip(prompts, more, strict=True)
-        ]
-    except Exception as error:  # whatever a stranger's forward raises
-        raise BackendError(
-            f"LocalBackend: a {model.config.model_type} model must be able to continue from a cache of keys and "
-            f"values, got {type(error).__name__}: {error}; use another model"
-        ) from error
-    wanted = torch.cat(alone)
-    # Wrong positions or visible padding move logits by far more than rounding does.
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.2
-    ways: list[Sharing] = ["shared", "copied"]
-    if model.config._attn_implementation != local_attention.NAME:
-        ways.remove("shared")
-    for way in ways:
-        try:
-            prefix = compute_prefix(model, ids[:20], accepts)
-            got = _logits(CausalRun(model, accepts, prefix, shared=way == "shared"), prompts, more)
-        except Exception:  # this way is not open for this architecture; the next one may be
-            continue
-        if bool((got - wanted).abs().max() <= tolerance * wanted.std()):
-            return way
-    return "alone"
-
-
-def _logits(run: Run, prompts: Sequence[Sequence[int]], more: Sequence[Sequence[int]]) -> Tensor:
-    first = run.start(prompts)
-    steps = [run.feed(torch.tensor([[new[at]] for new in more], device=first.device)) for at in range(2)]
-    return torch.cat([first[:, None], *steps], dim=1)

@@ -1,9 +1,9 @@
 """One batch on its way through a model: start with prompts, keep some rows, feed the next tokens.
 
-``CausalRun`` and ``Seq2SeqRun`` offer the same three steps, so the decoding loop and the scoring know only of those.
-Rows are left-padded, each with its own positions, and leave the cache as soon as they are finished. Prompts are keys of
-``local_keys``: each row brings its own soft prompt and LoRA, or none, and its virtual tokens stand right before its
-text, ``[padding][virtual][text]``, where padding in between would move the text away from them.
+``CausalRun``, ``UncachedRun`` and ``Seq2SeqRun`` offer the same three steps, so the decoding loop and the scoring know
+only of those. In a cache, rows are left-padded, each with its own positions, and leave as soon as they are finished.
+Prompts are keys of ``local_keys``: each row brings its own soft prompt and LoRA, or none, and its virtual tokens stand
+right before its text, ``[padding][virtual][text]``, where padding in between would move the text away from them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from promptkit.backends.local_attention import Prefix, attending
+from promptkit.backends.local_keys import extended
 from promptkit.backends.local_lora import RowChanges
 from promptkit.backends.local_mixture import Mixture
 
-__all__ = ["CausalRun", "Run", "Seq2SeqRun", "compute_prefix"]
+__all__ = ["CausalRun", "Run", "Seq2SeqRun", "UncachedRun", "compute_prefix"]
 
 
 _PLAIN = Mixture()  # for prompts without learned weights
@@ -83,6 +85,7 @@ class CausalRun:
             ``local_attention``); otherwise it is copied into every row.
         masked: Whether rows may have padding. Without, all prompts must have one length, and models whose layers
             are not all attention see no mask that they would misread.
+        single: Whether further tokens are read one by one, for models that take only one at a time from a cache.
         mixture: The weights that the prompts' keys stand for.
     """
 
@@ -94,6 +97,7 @@ class CausalRun:
         *,
         shared: bool,
         masked: bool = True,
+        single: bool = False,
         mixture: Mixture = _PLAIN,
     ) -> None:
         self._model = model
@@ -101,7 +105,10 @@ class CausalRun:
         self._prefix = prefix
         self._shared = shared
         self._masked = masked
+        self._single = single
         self._mixture = mixture
+        # Models without attention name their state otherwise.
+        self._cache_name = "cache_params" if "cache_params" in accepts else "past_key_values"
         self._changes = RowChanges([])
         self._cache = DynamicCache(config=model.config)
         self._real = torch.empty(0)
@@ -144,7 +151,7 @@ class CausalRun:
     def keep(self, rows: Sequence[int]) -> None:
         """Makes these rows, which may repeat, the rows of the batch."""
         index = torch.tensor(rows, dtype=torch.long, device=self._model.device)
-        self._cache.batch_select_indices(index)
+        self._cache.reorder_cache(index)  # type: ignore[arg-type]  # any tensor of integers
         self._changes.keep(rows)
         self._real = self._real[index]
         self._length = self._length[index]
@@ -152,7 +159,10 @@ class CausalRun:
     def feed(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """Reads further tokens ``[rows, new]``; see ``Run.feed``."""
         real = torch.ones_like(tokens, dtype=torch.bool) if real is None else real
-        return self._forward({"input_ids": tokens}, real, last=False)
+        width = 1 if self._single else tokens.shape[1]
+        steps = zip(torch.split(tokens, width, dim=1), torch.split(real, width, dim=1), strict=True)
+        parts = [self._forward({"input_ids": ids}, own, last=False) for ids, own in steps]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _forward(self, inputs: Mapping[str, Tensor], real: Tensor, *, last: bool) -> Tensor:
         self._real = torch.cat([self._real, real], dim=1)
@@ -165,10 +175,63 @@ class CausalRun:
             extra["logits_to_keep"] = 1
         if self._masked:
             extra["attention_mask"] = self._real.long()
+        extra[self._cache_name] = self._cache
         with torch.no_grad(), attending(self._prefix if self._shared else None), self._changes.active():
-            output = self._model(**inputs, past_key_values=self._cache, use_cache=True, **extra)
+            output = self._model(**inputs, use_cache=True, **extra)
         logits: Tensor = output.logits
         return logits.float()
+
+
+class UncachedRun:
+    """A batch inside a causal model that keeps no usable state: every step reads the rows from their first token.
+
+    Rows of equal length are read together and others apart, so there is no padding and no mask.
+
+    Args:
+        model: The model.
+        accepts: Names of the arguments that its ``forward`` takes.
+        mixture: The weights that the prompts' keys stand for.
+    """
+
+    def __init__(self, model: Any, accepts: frozenset[str], mixture: Mixture = _PLAIN) -> None:
+        self._model = model
+        self._accepts = accepts
+        self._mixture = mixture
+        self._keys: list[tuple[int, ...]] = []
+
+    def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Reads the prompts; see ``Run.start``."""
+        self._keys = [tuple(prompt) for prompt in prompts]
+        return torch.stack([logits[-1] for logits in self._read([1] * len(self._keys))])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Makes these rows, which may repeat, the rows of the batch."""
+        self._keys = [self._keys[row] for row in rows]
+
+    def feed(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
+        """Reads the rows again with further tokens ``[rows, new]``; see ``Run.feed``."""
+        width = tokens.shape[1]
+        counts = [width] * len(self._keys) if real is None else real.sum(1).tolist()
+        own = zip(self._keys, tokens.tolist(), counts, strict=True)
+        self._keys = [extended(key, ids[:count]) for key, ids, count in own]
+        logits = self._read(counts)
+        return torch.stack([functional.pad(one, (0, 0, 0, width - len(one))) for one in logits])
+
+    def _read(self, counts: Sequence[int]) -> list[Tensor]:
+        """Returns the logits of the token after each of the last ``counts`` tokens of every row."""
+        found: dict[int, Tensor] = {}
+        lengths = [len(key) for key in self._keys]
+        for length in sorted(set(lengths)):
+            rows = [row for row, own in enumerate(lengths) if own == length]
+            keys = [self._keys[row] for row in rows]
+            most = max(1, *(counts[row] for row in rows))
+            options = {"use_cache": False, "logits_to_keep": most}
+            inputs, _ = self._mixture.inputs(self._model, keys, left=True)
+            with torch.no_grad(), self._mixture.changes(keys).active():
+                output = self._model(**inputs, **{name: options[name] for name in options if name in self._accepts})
+            for row, logits in zip(rows, output.logits.float(), strict=True):
+                found[row] = logits[len(logits) - counts[row] :]
+        return [found[row] for row in range(len(lengths))]
 
 
 class Seq2SeqRun:
@@ -177,17 +240,30 @@ class Seq2SeqRun:
     Args:
         model: The model.
         start_token: The token that the decoder starts with.
+        cached: Whether the decoder keeps its state in a cache; otherwise every step reads the answer from its start.
+        single: Whether further tokens are read one by one, for models that take only one at a time from a cache.
         mixture: The weights that the prompts' keys stand for.
     """
 
-    def __init__(self, model: Any, start_token: int, mixture: Mixture = _PLAIN) -> None:
+    def __init__(
+        self,
+        model: Any,
+        start_token: int,
+        *,
+        cached: bool = True,
+        single: bool = False,
+        mixture: Mixture = _PLAIN,
+    ) -> None:
         self._model = model
         self._start = start_token
+        self._cached = cached
+        self._single = single
         self._mixture = mixture
         self._changes = RowChanges([])
         self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self._encoded = torch.empty(0)
         self._real = torch.empty(0)
+        self._read = torch.empty(0)  # what an uncached decoder has read so far
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Encodes the prompts; returns the logits of the first token of each answer."""
@@ -198,25 +274,35 @@ class Seq2SeqRun:
             encoded = self._model.get_encoder()(**inputs, attention_mask=self._real.long())
         self._encoded = encoded.last_hidden_state
         first = torch.full((len(prompts), 1), self._start, dtype=torch.long, device=device)
+        self._read = first[:, :0]
         return self.feed(first)[:, -1]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Makes these rows, which may repeat, the rows of the batch."""
         index = torch.tensor(rows, dtype=torch.long, device=self._model.device)
-        self._cache.batch_select_indices(index)
+        self._cache.reorder_cache(index)  # type: ignore[arg-type]  # any tensor of integers
         self._changes.keep(rows)
         self._encoded = self._encoded[index]
         self._real = self._real[index]
+        self._read = self._read[index]
 
     def feed(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """Reads further tokens; padding on the right changes nothing before it, so ``real`` is not needed."""
+        if self._cached:
+            width = 1 if self._single else tokens.shape[1]
+            parts = [self._decode(ids) for ids in torch.split(tokens, width, dim=1)]
+            return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        self._read = torch.cat([self._read, tokens], dim=1)
+        return self._decode(self._read)[:, -tokens.shape[1] :]
+
+    def _decode(self, tokens: Tensor) -> Tensor:
+        state = {"past_key_values": self._cache, "use_cache": True} if self._cached else {"use_cache": False}
         with torch.no_grad(), self._changes.active():
             output = self._model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=self._encoded),
                 attention_mask=self._real.long(),
                 decoder_input_ids=tokens,
-                past_key_values=self._cache,
-                use_cache=True,
+                **state,
             )
         logits: Tensor = output.logits
         return logits.float()

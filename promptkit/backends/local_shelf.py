@@ -52,6 +52,19 @@ class Shelf:
                 del self._kept[next(iter(self._kept))]
             return found
 
+    def check_prefix(self) -> None:
+        """Checks that this model can use prefix tuning at all.
+
+        Raises:
+            UnsupportedError: It cannot.
+        """
+        loaded, kind = self._loaded, self._loaded.model.config.model_type
+        if loaded.seq2seq or not loaded.reach or loaded.sharing == "uncached":
+            raise UnsupportedError(
+                f"LocalBackend: a {kind} model must be a decoder of attention layers alone to use prefix tuning, and "
+                "keep their keys and values, got another architecture; train a soft prompt of kind 'prompt'"
+            )
+
     def _make(self, weights: Weights) -> Ready:
         loaded, model = self._loaded, self._loaded.model
         if weights.base != self._base:
@@ -60,6 +73,12 @@ class Shelf:
             raise ArtifactError(explain("base", of=f"{weights.kind} weights", must=must, got=weights.base, do=do))
         if weights.kind == "lora":
             changes = fold_lora(weights, model)
+            bypassed = [path for path in sorted(loaded.bypassed & set(changes)) if not changes[path].is_zero]
+            if bypassed:
+                raise UnsupportedError(
+                    f"LocalBackend: a LoRA of a {model.config.model_type} model must change layers that the model "
+                    f"calls, got {bypassed[0]!r}, whose weight it reads past the layer; train again without this target"
+                )
             return Ready(changes={model.get_submodule(path): folded for path, folded in changes.items()})
         if weights.kind == "soft_prompt":
             if not loaded.seq2seq and "inputs_embeds" not in loaded.accepts:
@@ -69,11 +88,7 @@ class Shelf:
                 )
             return Ready(vectors=soft_vectors(weights, model))
         if weights.kind == "prefix":
-            if loaded.seq2seq or not loaded.reach:
-                raise UnsupportedError(
-                    f"LocalBackend: a {model.config.model_type} model must be a decoder of attention layers alone to "
-                    "use prefix tuning, got another architecture; train a soft prompt of kind 'prompt'"
-                )
+            self.check_prefix()
             return Ready(layers=prefix_layers(weights, loaded.prefix([0]).layers))
         raise SettingError(explain("kind", of="weights", must="'soft_prompt', 'prefix' or 'lora'", got=weights.kind))
 

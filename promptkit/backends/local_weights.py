@@ -50,6 +50,12 @@ class Folded:
     b: Tensor
     scale: Tensor | None = None
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether the layer computes what it would without the change, as it does before the first step of training."""
+        plain = self.scale is None or bool(torch.allclose(self.scale, torch.ones_like(self.scale)))
+        return plain and not bool(self.b.any())
+
 
 def fold_lora(weights: Weights, model: nn.Module) -> dict[str, Folded]:
     """Brings any low-rank variant into one form.

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import promptkit
-from promptkit.cli import chat, climb, compare, demo, domains, export, fit, plan, report, run, vote
+from promptkit.cli import chat, climb, compare, demo, doctor, domains, export, fit, plan, report, run, vote
 from promptkit.cli.options import wants_traceback
 from promptkit.cli.show import printable
 from promptkit.errors import PromptkitError
@@ -83,3 +83,4 @@ app.command("chat")(chat.chat)
 app.command("plan")(plan.plan)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from promptkit.backends.local_threads import using_threads
 from promptkit.errors import TrainingError
 from promptkit.training.batches import encode
 from promptkit.training.checkpoints import Checkpoints
@@ -56,7 +57,7 @@ def train(
     The loss is the mean cross-entropy of the answer tokens, and logits are computed at those places only. Optimiser:
     AdamW with a warm-up, a gradient norm of at most ``spec.clip``, and weight decay for LoRA alone. Dropout of the base
     model stays off. Runs with equal arguments give equal weights on one machine with one number of threads, unless
-    ``max_minutes`` cuts them.
+    ``max_minutes`` cuts them; a run that is resumed keeps its number of threads where so many may still be used.
 
     Args:
         backend: The model.
@@ -79,6 +80,7 @@ def train(
             not answer with it; nothing was trained.
         DataError: There are no pairs, or answers without tokens.
         ContextLengthError: A pair does not fit the context window.
+        UnsupportedError: The model cannot use what would be learned.
         TrainingError: A loss or gradient was no number, or memory was short; checkpoints from before are kept.
         TrainingStopped: The process was told to end (SIGTERM); a checkpoint was saved if there is a folder for it.
 
@@ -89,6 +91,8 @@ def train(
         ('lora', 'epochs')
     """
     check_run(backend, pairs, spec, lora=lora, soft=soft, seed=seed)
+    if soft is not None and soft.kind == "prefix":
+        backend.check_prefix()
     before = 0 if soft is None else soft.tokens
     items = encode(backend, pairs, of="pairs", before=before)
     held_out = encode(backend, dev, of="dev", before=before)
@@ -101,7 +105,8 @@ def train(
         store = Checkpoints(
             checkpoint, {"base model": backend.fingerprint(), "data": data, "settings": _digest(settings)}
         )
-    with _TURN, _own_randomness(backend.model.device), told_to_end() as end:
+    threads = using_threads(backend.threads.threads)
+    with _TURN, threads, _own_randomness(backend.model.device), told_to_end() as end:
         torch.manual_seed(draw_seed(seed, "start"))
         with learning(backend, spec, lora=lora, soft=soft, steps=steps, bfloat16=bfloat16) as learner:
             with _memory_guarded():

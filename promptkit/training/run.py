@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptkit.backends.local_threads import using_threads
+from promptkit.backends.machine import count_cpus
 from promptkit.errors import ArtifactError, TrainingError, TrainingStopped
 from promptkit.training.batches import Item, order
 from promptkit.training.checkpoints import Checkpoints, State, pack_curve, unpack_curve
@@ -108,6 +110,7 @@ class Run:
         self._dev_losses: list[tuple[int, float]] = []
         self._best: _Best | None = None
         self._finished: Stopped | None = None
+        self._threads: int | None = None  # with which an earlier process computed: others would round otherwise
 
     def go(self, end: threading.Event, progress: TrainProgress | None) -> TrainingLog:
         """Trains to the end of the run.
@@ -125,6 +128,10 @@ class Run:
         """
         if self._store is not None:
             self._resume(self._store)
+        with using_threads(self._threads):
+            return self._go(end, progress)
+
+    def _go(self, end: threading.Event, progress: TrainProgress | None) -> TrainingLog:
         started = time.monotonic() - self._seconds
         if self._step == 0 and self._dev:
             self._evaluate()
@@ -270,6 +277,7 @@ class Run:
             # A run that time cut short goes on when it is given more.
             "finished": None if self._finished == "max_minutes" else self._finished,
             "best": None,
+            "threads": torch.get_num_threads() if learner.device.type == "cpu" else None,
         }
         if self._best is not None:
             numbers["best"] = [self._best.step, self._best.loss]
@@ -299,6 +307,8 @@ class Run:
         self._step, self._tokens, self._bad = numbers["step"], numbers["tokens"], numbers["bad"]
         self._seconds, self._training_seconds = numbers["seconds"], numbers["training_seconds"]
         self._finished = numbers["finished"]
+        threads = numbers.get("threads")  # none in checkpoints of earlier versions
+        self._threads = threads if threads is not None and threads <= count_cpus().usable else None
         self._losses = unpack_curve(parts["curve"]["loss"])
         self._dev_losses = unpack_curve(parts["curve"]["dev"])
         if numbers["best"] is not None:

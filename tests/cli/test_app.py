@@ -16,7 +16,7 @@ from promptkit.data import DataWarning
 
 from .conftest import Run
 
-COMMANDS = ["tasks", "new", "predict", "eval", "vote", "compare", "plan", "export", "chat", "demo"]
+COMMANDS = ["tasks", "new", "predict", "eval", "vote", "compare", "plan", "export", "chat", "demo", "doctor"]
 
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:
