@@ -64,16 +64,15 @@ def predictor_files(predictor: PlanPredictor) -> tuple[dict[str, bytes | str], J
     if kind is not PlanPredictor:
         raise ArtifactError(_not_rebuilt(kind.__name__))
     try:
-        notes = json.dumps(predictor.notes, ensure_ascii=False, indent=1)
-    except (TypeError, ValueError) as error:
-        raise ArtifactError(f"save: notes must be JSON values: {error!s:.200}") from None
-    files: dict[str, bytes | str] = {
-        "task.json": predictor.task.model_dump_json(indent=1),
-        "plan.json": predictor.plan.model_dump_json(indent=1, exclude={"demos"}),
-        # A line each, because a pool from which demonstrations are chosen per query may be large.
-        "demos.jsonl": b"".join(_EXAMPLE.dump_json(demo) + b"\n" for demo in predictor.plan.demos),
-        "notes.json": notes,
-    }
+        files: dict[str, bytes | str] = {
+            "task.json": predictor.task.model_dump_json(indent=1),
+            "plan.json": predictor.plan.model_dump_json(indent=1, exclude={"demos"}),
+            # A line each, because a pool from which demonstrations are chosen per query may be large.
+            "demos.jsonl": b"".join(_EXAMPLE.dump_json(demo) + b"\n" for demo in predictor.plan.demos),
+            "notes.json": json.dumps(predictor.notes, ensure_ascii=False, indent=1),
+        }
+    except (TypeError, ValueError) as error:  # a lone surrogate in a text, or an object in the notes
+        raise ArtifactError(f"save: plan, task and notes must be values that JSON holds: {error!s:.200}") from None
     _check_rebuilt(predictor, files)
     kinds = [name for name in WEIGHTS if getattr(predictor, name) is not None]
     for name in kinds:

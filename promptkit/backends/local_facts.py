@@ -62,7 +62,7 @@ def model_facts(backend: LocalBackend) -> JSONObject:
 
     Returns:
         Name, architecture, size, data type, device, how prompts are batched, threads, why so many, and the times that
-        were measured: the best and the mean of the passes over one token and over 64, in seconds.
+        were measured: the best and the mean of the passes over one token and over the 64 of a prefill, in seconds.
     """
     model, choice = backend.model, backend.threads
     timings: list[JSONObject] = []

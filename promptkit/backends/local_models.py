@@ -121,9 +121,9 @@ def load_model(folder: Path, *, dtype: str, device: str, max_context: int | None
         ) from error
     seq2seq = bool(config.is_encoder_decoder)
     accepts = frozenset(inspect.signature(model.forward).parameters)
-    choice = choose_threads(model, wanted=threads, seq2seq=seq2seq)
+    choice = choose_threads(model, wanted=threads, seq2seq=seq2seq, window=window)
     with using_threads(choice.threads):
-        way = probe_seq2seq(model, start_token(model)) if seq2seq else probe_causal(model, accepts)
+        way = probe_seq2seq(model, start_token(model)) if seq2seq else probe_causal(model, accepts, window)
     if way.sharing == "uncached":
         warnings.warn(
             f"LocalBackend: a {config.model_type} model keeps no cache that can be used, so every new token reads the "

@@ -66,13 +66,14 @@ _chosen: dict[tuple[object, ...], ThreadChoice] = {}
 _measuring = threading.Lock()
 
 
-def choose_threads(model: Any, *, wanted: int | None, seq2seq: bool) -> ThreadChoice:
+def choose_threads(model: Any, *, wanted: int | None, seq2seq: bool, window: int) -> ThreadChoice:
     """Chooses the number of threads for a model; the same for equal shapes of models in one process.
 
     Args:
         model: The model, loaded.
         wanted: The number, if the user gave one.
         seq2seq: Whether it has an encoder and a decoder.
+        window: Tokens that it can read at most.
 
     Returns:
         The choice. With one usable CPU, with ``wanted`` and on other devices than a CPU, nothing is measured.
@@ -89,15 +90,15 @@ def choose_threads(model: Any, *, wanted: int | None, seq2seq: bool) -> ThreadCh
     shape = (type(model).__name__, model.config.model_type, parameters, str(model.dtype), most)
     with _measuring:
         if shape not in _chosen:
-            _chosen[shape] = _measured(model, (1, most), seq2seq)
+            _chosen[shape] = _measured(model, (1, most), seq2seq, window)
         return _chosen[shape]
 
 
-def _measured(model: Any, counts: Sequence[int], seq2seq: bool) -> ThreadChoice:
+def _measured(model: Any, counts: Sequence[int], seq2seq: bool, window: int) -> ThreadChoice:
     ids = torch.arange(_PREFILL, device=model.device)[None] % model.config.get_text_config(decoder=True).vocab_size
 
     def read(tokens: int) -> None:
-        inputs = {"input_ids": ids[:, :tokens]} | ({"decoder_input_ids": ids[:, :1]} if seq2seq else {})
+        inputs = {"input_ids": ids[:, : min(tokens, window)]} | ({"decoder_input_ids": ids[:, :1]} if seq2seq else {})
         with torch.no_grad():
             model(**inputs)
 

@@ -59,7 +59,7 @@ def _model_lines(told: dict[str, Any]) -> list[str]:
         f"threads     {threads}: {told['reason']}",
     ]
     for timing in told["timings"]:
-        times = [f"{name} {_ms(timing[key])}" for key, name in (("token", "1 token"), ("prefill", "64 tokens"))]
+        times = [f"{name} {_ms(timing[key])}" for key, name in (("token", "1 token"), ("prefill", "prefill"))]
         lines.append(f"  with {timing['threads']:<5}{', '.join(times)}")
     return lines
 

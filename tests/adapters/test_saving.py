@@ -168,6 +168,9 @@ def test_what_load_would_not_rebuild_is_refused(tmp_path: Path) -> None:
     for notes in ({"a": {1, 2}}, {"a": float("nan")}, [1]):
         with pytest.raises(ArtifactError, match="notes"):
             replace(good, notes=notes).save(tmp_path / "notes")  # type: ignore[arg-type]
+    lone = Example(Query({"message": "half a \ud800 sign"}, "s"), (TASK.labels[0],))
+    with pytest.raises(ArtifactError, match="surrogate"):
+        replace(good, plan=good.plan.model_copy(update={"demos": (lone,)})).save(tmp_path / "lone")
     assert not list(tmp_path.iterdir())
 
 

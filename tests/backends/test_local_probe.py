@@ -40,6 +40,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "xlm": {"emb_dim": 32, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 256},
     "roberta": ATTENTION | {"is_decoder": True},
     "bert both ways": ATTENTION,
+    "reformer": SMALL
+    | {"attn_layers": ["local", "lsh"], "num_attention_heads": 2, "attention_head_size": 16, "feed_forward_size": 64}
+    | {"axial_pos_embds": False, "max_position_embeddings": 512, "is_decoder": True},
 }
 WAYS = {
     "mamba": "alone",
@@ -143,6 +146,11 @@ def test_a_model_whose_answers_depend_on_the_way_is_refused(
         load_model(small(kind), dtype=dtype, device="cpu", max_context=256 if kind == "xlnet" else None)
 
 
+def test_a_model_of_random_attention_is_refused(small: Callable[[str], Path]) -> None:
+    with pytest.raises(UnsupportedError, match="a reformer model must compute the same from the same text"):
+        load_model(small("reformer"), dtype="float32", device="cpu", max_context=None)
+
+
 class _Forgetful(transformers.GPT2LMHeadModel):
     """The bad twin: takes a cache, and drops it."""
 
@@ -217,6 +225,22 @@ def test_encoder_decoder_models_keep_text_and_scores(
     assert texts[0] == texts[1]
     for one, two in zip(usual.score(weighed), other.score(weighed), strict=True):
         assert [value for value, _ in two] == pytest.approx([value for value, _ in one], abs=1e-3)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_model_whose_generate_fails_is_held_to_its_forward_pass(
+    tiny: Callable[..., Path], small: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, causal: bool
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(transformers.GenerationMixin, "generate", broken)
+    if causal:
+        for kind, way in (("gpt2", "shared"), ("t5", "padded")):
+            assert load_model(tiny(kind), dtype="float32", device="cpu", max_context=None).sharing == way
+    else:
+        with pytest.raises(UnsupportedError, match="a bert model must compute each token from those before it"):
+            load_model(small("bert both ways"), dtype="float32", device="cpu", max_context=None)
 
 
 @pytest.mark.parametrize("kind", ["mixtral", "jamba", "mamba2", "bert"])

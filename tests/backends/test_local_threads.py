@@ -122,11 +122,11 @@ def test_no_more_threads_than_are_allowed_are_tried(
         lambda read, counts: seen.append(counts) or (Timing(1, (9.0,), ()), Timing(most, (1.0,), ())),
     )
     torch.set_num_threads(torch_threads)
-    choice = choose_threads(model(), wanted=None, seq2seq=False)
+    choice = choose_threads(model(), wanted=None, seq2seq=False, window=512)
     assert (seen, choice.threads) == ([(1, most)], most)
     assert choice.reason == f"{most} threads were faster than one"
-    assert choose_threads(model(), wanted=None, seq2seq=False) is choice  # measured once in a process
-    choose_threads(model(11), wanted=None, seq2seq=False)
+    assert choose_threads(model(), wanted=None, seq2seq=False, window=512) is choice  # measured once in a process
+    choose_threads(model(11), wanted=None, seq2seq=False, window=512)
     assert len(seen) == 2
 
 
@@ -152,7 +152,7 @@ def test_nothing_is_measured_where_there_is_no_choice(
     monkeypatch.setattr(local_threads, "count_cpus", lambda: cpus)
     monkeypatch.setattr(local_threads, "measure", lambda *_: pytest.fail("measured"))
     torch.set_num_threads(torch_threads)
-    choice = choose_threads(model(device=device), wanted=wanted, seq2seq=False)
+    choice = choose_threads(model(device=device), wanted=wanted, seq2seq=False, window=512)
     assert (choice.threads, choice.reason, choice.timings) == (threads, reason, ())
 
 

@@ -48,8 +48,8 @@ def test_the_machine_the_choice_and_its_reason_are_shown(run: Run, two_cpus: Non
     assert lines[-4:] == [
         "batches     prompts share one computation of their common prefix",
         "threads     1: 2 threads were not clearly faster than one",
-        "  with 1    1 token 2.0 ms (mean 3.0), 64 tokens 10.0 ms (mean 10.0)",
-        "  with 2    1 token 20.0 ms (mean 20.0), 64 tokens not measured",
+        "  with 1    1 token 2.0 ms (mean 3.0), prefill 10.0 ms (mean 10.0)",
+        "  with 2    1 token 20.0 ms (mean 20.0), prefill not measured",
     ]
 
 

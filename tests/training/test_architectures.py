@@ -45,7 +45,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama4_text": {"head_dim": 8, "num_local_experts": 4, "intermediate_size_mlp": 48, "num_experts_per_tok": 1},
     "hunyuan_v1_moe": {"head_dim": 8, "num_experts": 4, "moe_topk": 2},
 }
-QUICK = ("mixtral", "qwen3_moe", "phimoe", "llama4_text")
+QUICK = ("mixtral", "qwen3_moe", "llama4_text")
 REWRITTEN = ("qwen3_moe", "glm4_moe", "deepseek_v3", "hunyuan_v1_moe")
 """Architectures of which PEFT takes the dense or shared layers for experts."""
 
@@ -252,7 +252,9 @@ def test_an_engine_that_answers_otherwise_is_found_before_training(
     assert steps == []
 
 
-@pytest.mark.parametrize("variant", ["lora", "rslora", "dora", "adalora"])
+@pytest.mark.parametrize(
+    "variant", ["adalora", *(pytest.param(each, marks=pytest.mark.slow) for each in ("lora", "rslora", "dora"))]
+)
 def test_the_check_changes_no_number_of_a_training(
     variant: Any, build: Callable[..., Path], pairs: Callable[..., list[Pair]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
