@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from jinja2.utils import Namespace
+
 from promptkit.errors import TemplateError
 
 __all__ = ["MAX_CHARS", "MAX_STEPS", "Budget", "current_budget", "rendering", "replaced_length", "weigh"]
@@ -141,8 +143,7 @@ def weigh(value: Any, most: int) -> int:
         elif isinstance(part, range):
             total += len(part)
         else:
-            attributes = getattr(part, "_Namespace__attrs", None)  # of jinja2.utils.Namespace, which prints them
-            inside = [attributes] if isinstance(attributes, dict) else ()
+            inside = [part._Namespace__attrs] if isinstance(part, Namespace) else ()  # which it prints
         if inside and depth >= _MAX_DEPTH:
             return most + 1
         stack += [(one, depth + 1) for one in inside]

@@ -50,6 +50,9 @@ class _Steps:
     def __len__(self) -> int:
         return len(self._inner)
 
+    def __bool__(self) -> bool:
+        return bool(self._inner)
+
 
 def _price(node: nodes.Node) -> int:
     """Counts what runs when a node runs once, without the bodies inside it, which pay for themselves."""
