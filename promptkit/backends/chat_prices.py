@@ -68,7 +68,8 @@ _SORTING = {"dictsort", "groupby", "max", "min", "sort", "unique"}
 _SMALL = {"batch": 10_000, "indent": 1_000, "round": 300, "slice": 10_000, "tojson": 16}  # most of any whole number
 _MAX_BITS = 4096
 _MAX_INDENTED = 32
-_WIDE = re.compile(r"\d{4,}|%[-+ #0.\d]*\*")
+_WIDE = re.compile(r"%[^a-zA-Z%]*\d{4}|%\(.*\)[-+ #0.]*\d{4}|%[-+ #0.\d]*\*", re.DOTALL)  # of the operator %
+_WIDE_FIELD = re.compile(r"\d{4}")  # of str.format
 _TEXT_METHODS = {
     "capitalize",
     "casefold",
@@ -277,7 +278,7 @@ class _PaidFormatter(SandboxedFormatter):
         return super().convert_field(value, conversion)
 
     def format_field(self, value: Any, format_spec: str) -> Any:
-        if _WIDE.search(format_spec):
+        if _WIDE_FIELD.search(format_spec):
             raise TemplateError("a format must have widths of at most 999, got a larger one")
         pay_deep(value)
         return paid(super().format_field(value, format_spec))
