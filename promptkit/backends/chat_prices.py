@@ -15,7 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment, SandboxedFormatter, safe_range
 from jinja2.utils import Namespace
 
 from promptkit.errors import TemplateError
-from promptkit.template_budget import current_budget, replaced_length, weigh
+from promptkit.template_rules import current_budget, replaced_length, weigh
 
 __all__ = [
     "DEEP_TESTS",

@@ -9,7 +9,7 @@ import pytest
 from promptkit.backends.chat import _renderer
 from promptkit.backends.tokens import TokenCodec
 from promptkit.errors import UnsupportedError
-from promptkit.template_budget import rendering
+from promptkit.template_rules import rendering
 from promptkit.types import Message, Prompt
 from tests.backends.chat_templates import BOMBS, FAMILIES
 
