@@ -2,17 +2,16 @@
 
 A template defines the macros ``question(item)`` and ``answer(item)``, and may define ``instruction(text)``.
 ``promptkit.template_rules`` lists what else it may contain. Behind that list stands Jinja's immutable sandbox
-as a second lock, with empty globals, no attributes but an item's fields, and no calls. A third is a budget of
-characters.
+as a second lock, with empty globals, no attributes but an item's fields, and no calls. A third is a budget
+(``promptkit.template_rules``), from which every filter and every character of the output is paid; constants are not
+computed while compiling, where no rendering would pay for them.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,14 +21,20 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptkit.errors import MissingExtraError, TemplateError
-from promptkit.template_rules import check_tree, literal_delimiters
+from promptkit.template_rules import (
+    MAX_CHARS,
+    Budget,
+    check_tree,
+    current_budget,
+    literal_delimiters,
+    rendering,
+    replaced_length,
+)
 
 __all__ = ["MAX_CHARS", "MAX_SOURCE", "NEWLINES", "Template", "compile_template", "fold_blank_lines"]
 
 MAX_SOURCE = 16_000
 """Longest template source, in characters."""
-MAX_CHARS = 1_000_000
-"""Most characters that go into one rendering, and most that come out of it."""
 
 NEWLINES = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """Every character at which a line may end, as in ``str.splitlines``."""
@@ -66,52 +71,42 @@ def _require_jinja(version: str) -> None:
 _require_jinja(importlib.metadata.version("jinja2"))
 
 
-class _Budget:
-    """Counts the characters that a rendering may still produce."""
+@jinja2.pass_context
+def _finalize(_context: jinja2.runtime.Context, value: Any) -> str:
+    """Checks what an expression puts into the output: text, within the budget.
 
-    def __init__(self) -> None:
-        self.left = MAX_CHARS
-
-    def spend(self, count: int) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise TemplateError(f"a rendering must take and give at most {MAX_CHARS:,} characters, got more")
-
-
-_budget: ContextVar[_Budget] = ContextVar("promptkit_template_budget")
-
-
-@contextmanager
-def _new_budget() -> Iterator[None]:
-    token = _budget.set(_Budget())
-    try:
-        yield
-    finally:
-        _budget.reset(token)
-
-
-def _finalize(value: Any) -> str:
-    """Checks what an expression puts into the output: text, within the budget."""
+    Jinja computes no constant of an output while compiling where this function wants the context.
+    """
     if isinstance(value, jinja2.Undefined):
         return str(value)  # raises, and names what is missing
     if not isinstance(value, str):
         raise TemplateError(f"an expression must give text, got {value!r}; compare only inside {{% if %}}")
-    _budget.get().spend(len(value))
+    current_budget().write(len(value))
     return value
 
 
 def _replace(value: str, old: str, new: str) -> str:
     # Refused before the text exists: a chain of doublings would otherwise fill the memory.
-    if len(value) + value.count(old) * (len(new) - len(old)) > MAX_CHARS:
+    size = replaced_length(value, old, new)
+    if size > MAX_CHARS:
         raise TemplateError(f"the filter 'replace' must give at most {MAX_CHARS:,} characters, got more")
+    current_budget().handle(len(value) + size)
     return value.replace(old, new)
 
 
+def _paid(change: Callable[[str], str]) -> Callable[[str], str]:
+    def filtered(value: str) -> str:
+        current_budget().handle(2 * len(value))
+        return change(value)
+
+    return filtered
+
+
 _FILTERS: dict[str, Callable[..., str]] = {
-    "lower": lambda value: value.lower(),
+    "lower": _paid(lambda value: value.lower()),
     "replace": _replace,
-    "trim": lambda value: value.strip(),
-    "upper": lambda value: value.upper(),
+    "trim": _paid(lambda value: value.strip()),
+    "upper": _paid(lambda value: value.upper()),
 }
 
 
@@ -126,6 +121,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             finalize=_finalize,
             loader=None,
             cache_size=0,
+            optimized=False,
         )
         self.globals.clear()
         self.filters = dict(_FILTERS)
@@ -218,9 +214,11 @@ class Template:
                 if not isinstance(text, str):
                     raise TemplateError(f"a field must be text, got {text!r:.80}")
                 size += len(text)
-            _Budget().spend(size)
-            with _new_budget():
-                return str(self._macros[macro](argument))
+            Budget().write(size)
+            with rendering():
+                text = str(self._macros[macro](argument))
+            Budget().write(len(text))  # with the template's own text
+            return text
         except TemplateError as error:
             raise TemplateError(f"{self.name}: {error}") from None
         except (jinja2.TemplateError, AttributeError, TypeError) as error:
@@ -256,7 +254,7 @@ def compile_template(source: str, fields: tuple[str, ...], name: str = "template
         macros = check_tree(tree, fields)
         shows = {macro: frozenset(node.attr for node in body.find_all(nodes.Getattr)) for macro, body in macros.items()}
         delimiters = literal_delimiters(macros)
-        with _new_budget():  # constant expressions are computed while compiling
+        with rendering():
             module = _sandbox.from_string(tree).make_module()
     except TemplateError as error:
         raise TemplateError(f"{name}: {error}") from None

@@ -78,6 +78,30 @@ def test_a_comparison_is_not_output():
         compile_template(question("{{ item.q == 'a' }}"), ("q",)).question({"q": "a"})
 
 
+def test_filters_are_paid_for():
+    """Sixty filters in a row over a long text: each gives no more than it takes, and together they took four seconds."""
+    chain = "{{ item.q" + " | replace('a', 'b') | replace('b', 'a')" * 30 + " }}"
+    costly = compile_template(question(chain), ("q",))
+    assert costly.question({"q": "a" * 1000}) == "a" * 1000
+    for length in (MAX_CHARS // 2, MAX_CHARS):
+        with pytest.raises(TemplateError, match="bounded amount of work"):
+            costly.question({"q": "a" * length})
+    cased = compile_template(question("{{ item.q" + " | upper | lower | trim" * 20 + " }}"), ("q",))
+    with pytest.raises(TemplateError, match="bounded amount of work"):
+        cased.question({"q": "a" * MAX_CHARS})
+
+
+def test_constants_pay_at_every_rendering():
+    long = f"{{{{ '{'a' * 1000}' | replace('a', '{'b' * 900}') }}}}"
+    compile_template(question(long), ("q",)).question({"q": "x"})
+    twice = compile_template(question(long + long), ("q",))
+    with pytest.raises(TemplateError, match="at most 1,000,000 characters"):
+        twice.question({"q": "x"})
+    near = compile_template(question("{{ item.q }}" + "y" * 500), ("q",))
+    with pytest.raises(TemplateError, match="at most 1,000,000 characters"):
+        near.question({"q": "a" * (MAX_CHARS - 400)})
+
+
 def test_syntax_errors_name_file_and_line():
     with pytest.raises(TemplateError, match=r"^d/direct\.jinja: line 2: "):
         compile_template("{# c #}\n{% macro question(item) %}{{ item. }}{% endmacro %}", ("q",), "d/direct.jinja")

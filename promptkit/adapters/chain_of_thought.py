@@ -13,6 +13,7 @@ from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SAMPLES, MAX_SHOTS, Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
+from promptkit.backends.base import check_logprobs
 from promptkit.errors import SettingError, explain
 from promptkit.readout import Rule, Tie
 from promptkit.task import Task
@@ -107,7 +108,10 @@ class ChainOfThought:
             DataError: There are fewer examples with rationales than shots, bootstrapped ones included.
             TaskError: The domain has no reasoning template.
             SettingError: A setting does not fit the task.
+            UnsupportedError: Votes are weighted, and the backend gives no log-probabilities.
         """
+        if self.vote == "weighted":
+            check_logprobs(backend, of="ChainOfThought")
         notes: JSONObject = {}
         if self.bootstrap:
             found = bootstrap_rationales(self._few_shot(0), examples, backend, items=self.bootstrap_items, seed=seed)

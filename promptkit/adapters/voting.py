@@ -8,7 +8,7 @@ from dataclasses import replace
 from promptkit.adapters.base import OnError
 from promptkit.adapters.plan import VotePlan
 from promptkit.backends import Backend
-from promptkit.backends.base import replies
+from promptkit.backends.base import check_logprobs, replies
 from promptkit.errors import PromptkitError
 from promptkit.readout import Reader, Vote, vote
 from promptkit.types import Completion, Progress, Reply, Request, Usage
@@ -105,7 +105,12 @@ def draw_votes(
 
     Returns:
         One reply per request with all samples drawn for it, and their cost; or why it failed.
+
+    Raises:
+        UnsupportedError: The votes are weighted by log-probabilities, and the backend gives none; nothing was asked.
     """
+    if how.rule == "weighted":
+        check_logprobs(backend, of="vote")
     failed: dict[int, PromptkitError] = {}
     drawn: list[list[Completion]] = [[] for _ in requests]
     costs = [Usage() for _ in requests]

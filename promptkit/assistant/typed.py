@@ -5,8 +5,8 @@ accuracy: no adapter was fitted on JSON. If pydantic can already read the answer
 a record must have, that is all. Otherwise a second request, without weights, shows question and answer and has them
 continued by JSON, held to the type's schema by the backend (``Sampling.schema``: constrained decoding in a local model,
 ``response_format`` at a server). A chat model is also told the schema; a model that continues text is led by the names
-that the schema makes it write. Pydantic checks what comes, whatever was promised. One repair is tried, with pydantic's
-complaint in the prompt.
+that the schema makes it write. Pydantic checks what comes, whatever was promised; a fence, reasoning and words around
+the JSON are passed over (``json_text``). One repair is tried, with pydantic's complaint in the prompt.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from promptkit.assistant.json_text import read_value
+from promptkit.backends.base import innermost
 from promptkit.errors import AnswerTypeError, ContextLengthError, SettingError, explain
 from promptkit.prompts import render
 from promptkit.template import fold_blank_lines
@@ -125,9 +127,11 @@ def _fill_in(
         sampling = Sampling(max_new_tokens=min(MAX_ANSWER, room), schema=schema)
         text = backend.generate([Request(prompt, sampling, seed)])[0].completions[0].text
         try:
-            return adapter.validate_json(text.strip())
+            return read_value(adapter, text)
         except ValidationError as error:
             faulty, reason = text.strip(), _complaint(error)
+        except ValueError as error:
+            faulty, reason = text.strip(), str(error)
     must = explain("the answer", of=name, must="of this type", got=faulty, do=reason)
     raise AnswerTypeError(f"{must} (after one repair)", faulty)
 
@@ -152,6 +156,8 @@ def _prompt(assistant: Assistant, query: Query, said: str, schema: str, faulty: 
             messages += [Message("assistant", faulty), Message("user", wrong)]
         return Prompt(messages=tuple(messages))
     lines = [f"{asked.text} {fold_blank_lines(said)}"]
+    if getattr(innermost(assistant.predictor.backend), "schemas", "enforce") == "prompt":
+        lines.append(f"The same as JSON that fits {schema}:")
     if faulty:
         lines += [fold_blank_lines(faulty), f"That does not fit: {fold_blank_lines(reason)}. The corrected JSON:"]
     return Prompt(text="\n".join(lines) + "\n")

@@ -13,6 +13,7 @@ from promptkit.types import Progress, Prompt, Reply, Request, Sampling, ScoreReq
 __all__ = [
     "Backend",
     "check_fits",
+    "check_logprobs",
     "check_no_weights",
     "check_prompt",
     "check_request",
@@ -39,9 +40,9 @@ class Backend(Protocol):
     their neighbours or earlier calls. It may be called from several threads.
 
     Some can do more: ``replies(requests)`` tells of each request as it finishes (see ``replies`` below),
-    ``stream(request)`` gives a text in pieces, and ``cache_scope`` is a text that tells apart backends of one
-    fingerprint that may answer otherwise. One that stands in front of another has it as ``backend`` (see
-    ``innermost`` below).
+    ``stream(request)`` gives a text in pieces, ``tells_logprobs`` is false where completions have no log-probabilities,
+    and ``cache_scope`` is a text that tells apart backends of one fingerprint that may answer otherwise. One that
+    stands in front of another has it as ``backend`` (see ``innermost`` below).
 
     Attributes:
         name: What users call the model.
@@ -344,6 +345,27 @@ def innermost(backend: Backend) -> Backend:
     while isinstance(inner := getattr(backend, "backend", None), Backend):
         backend = inner
     return backend
+
+
+def check_logprobs(backend: Backend, *, of: str) -> None:
+    """Refuses work that needs log-probabilities on a backend that gives none, before anything is asked.
+
+    Args:
+        backend: The model.
+        of: What needs them, for messages.
+
+    Raises:
+        UnsupportedError: The backend says that its completions have none (``tells_logprobs``).
+
+    Example:
+        >>> from promptkit import ScriptedBackend
+        >>> check_logprobs(ScriptedBackend(["yes"]), of="vote")
+    """
+    if not getattr(innermost(backend), "tells_logprobs", True):
+        raise UnsupportedError(
+            f"{of}: rule 'weighted' needs log-probabilities, and {backend.name!r} is asked for none; set logprobs=True "
+            "of the RemoteBackend if the server gives them, or use rule 'majority'"
+        )
 
 
 def first_error(found: Iterable[tuple[int, T | Exception]], count: int, progress: Progress | None) -> list[T]:

@@ -6,22 +6,23 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import math
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any
 
 from promptkit.backends.base import check_fits, check_no_weights, check_request, check_score_request, first_error
+from promptkit.backends.remote_dialect import Dialect
 from promptkit.backends.remote_errors import HopelessError
 from promptkit.backends.remote_http import Http, Limits
 from promptkit.backends.remote_loop import LoopThread, as_finished
 from promptkit.backends.remote_replies import Reading, read_completions, read_echo
 from promptkit.backends.remote_retry import Retry
-from promptkit.backends.remote_server import Key, check_base_url
+from promptkit.backends.remote_server import Key, check_base_url, check_numbers
 from promptkit.backends.remote_stream import StreamedReply
 from promptkit.backends.remote_tokens import Counter
 from promptkit.backends.remote_wire import COMPLETIONS, Call, Wire
@@ -40,10 +41,16 @@ class RemoteBackend:
     """Asks any server that speaks OpenAI's protocol.
 
     Prompts of one text go to ``/completions``, chat prompts to ``/chat/completions``. A call that fails for a moment
-    (408, 409, 425, 429, 5xx, connection lost, nothing heard) is made again, after what ``Retry-After`` asks for or
-    after a growing and partly random time; a request that is wrong is never repeated. An answer that is not whole is
-    an error. What the server does not offer is an ``UnsupportedError``. Control tokens in texts are the server's
-    business. Answers come over HTTP without redirections, at most 32 MiB each.
+    (408, 409, 425, 429, 5xx, connection lost, nothing heard, no whole JSON under status 200) is made again, after what
+    ``Retry-After`` asks for or after a growing and partly random time; a request that is wrong is never repeated. An
+    answer that is not whole is an error, and so is one that consists of reasoning alone. What the server does not offer
+    is an ``UnsupportedError``. Control tokens in texts are the server's business. Answers come over HTTP without
+    redirections, at most 32 MiB each.
+
+    What a server refuses about a call is left out, or put in its own terms, and remembered: ``temperature``, ``top_p``,
+    ``seed``, ``stream_options``, ``stop`` (texts are cut here), the name of ``max_tokens``, a schema whose root is no
+    object, and the system role, whose text then goes before the first user message. If answers may mean something
+    else after that, as without ``temperature``, one warning says so.
 
     Calls run on an event loop in a thread of their own, ``max_concurrency`` at once for all callers together, so a
     backend works in threads, and inside a running event loop. ``close`` ends that thread and all connections; so does
@@ -74,6 +81,10 @@ class RemoteBackend:
         retries: Tries after the first.
         backoff: Seconds before the first retry, doubled each time up to 8.
         max_tokens_name: ``"max_completion_tokens"`` for models that refuse ``max_tokens``.
+        omit: Fields never to send: some of ``temperature``, ``top_p``, ``seed``, ``stream_options`` and ``stop``. The
+            server's own defaults then hold.
+        schemas: For typed answers from a server that refuses ``response_format``: ``"enforce"`` makes that an
+            ``UnsupportedError``, ``"prompt"`` asks for JSON in words, so that only checks of the answer hold the model.
         extra: Further JSON fields of every request, such as ``{"reasoning_effort": "low"}``; part of the fingerprint.
 
     Raises:
@@ -107,6 +118,8 @@ class RemoteBackend:
         retries: int = 4,
         backoff: float = 0.5,
         max_tokens_name: str = "max_tokens",
+        omit: Collection[str] = (),
+        schemas: str = "enforce",
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.server = check_base_url(base_url)
@@ -114,7 +127,7 @@ class RemoteBackend:
         if not isinstance(name, str) or not name.strip():
             raise SettingError(explain("model", of="RemoteBackend", must="the name of a model at the server", got=name))
         window = UNKNOWN_WINDOW if context_window is None else context_window
-        _check_numbers(
+        check_numbers(
             {
                 "connect_timeout": connect_timeout,
                 "read_timeout": read_timeout,
@@ -127,6 +140,9 @@ class RemoteBackend:
         self.chat = True if chat is None else chat
         self.context_window = window
         self._wire = Wire(model, seeds, logprobs, max_tokens_name, dict(extra or {}))
+        self.schemas = schemas
+        self._dialect = Dialect(model, omit, schemas)
+        self._scope = [sorted(omit), schemas] if omit or schemas != "enforce" else []
         self._counter = Counter(tokenizer)
         limits = Limits(connect_timeout, read_timeout, total_timeout, max_concurrency, Retry(retries, backoff))
         self._http = Http(self.server, Key(api_key_env), limits)
@@ -233,7 +249,7 @@ class RemoteBackend:
         call = self._wire.streamed(request)
         started = time.perf_counter()
         answer = StreamedReply(call, self._reading(call))
-        with contextlib.closing(self._loop.iterate(lambda: self._http.events(call.path, call.body))) as pieces:
+        with contextlib.closing(self._loop.iterate(lambda: self._pieces(call))) as pieces:
             for piece in pieces:
                 yield from answer.feed(piece)
         yield from answer.end()
@@ -292,7 +308,12 @@ class RemoteBackend:
     def cache_scope(self) -> str:
         """What tells its answers from those of a backend with the same fingerprint: the address, and what is asked."""
         wire = self._wire
-        return json.dumps([self.server, wire.seeds, wire.logprobs])
+        return json.dumps([self.server, wire.seeds, wire.logprobs, *self._scope])
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether completions have log-probabilities."""
+        return self._wire.logprobs
 
     def _check(self, requests: Sequence[Request]) -> None:
         for number, request in enumerate(requests):
@@ -323,15 +344,30 @@ class RemoteBackend:
     def _caller(self, call: Call) -> Callable[[], Any]:
         async def made() -> tuple[list[Completion], Usage, float, float]:
             started = time.perf_counter()
-            payload = await self._http.ask(call.path, call.body)
+            payload = await self._dialect.ask(call.body, lambda body: self._http.ask(call.path, body))
             found, usage = read_completions(payload, call, self._reading(call), logprobs=self._wire.logprobs)
+            found = [replace(one, text=self._dialect.unwrapped(call.body, one.text)) for one in found]
             return found, usage, started, time.perf_counter()
 
         return made
 
+    async def _pieces(self, call: Call) -> AsyncGenerator[bytes, None]:
+        """Gives the bytes of a streamed answer; a refusal comes before the first of them."""
+
+        async def begin(body: dict[str, Any]) -> tuple[AsyncGenerator[bytes, None], bytes]:
+            events = self._http.events(call.path, body)
+            return events, await anext(events, b"")
+
+        events, first = await self._dialect.ask(call.body, begin)
+        async with contextlib.aclosing(events):
+            yield first
+            async for piece in events:
+                yield piece
+
     def _scorer(self, prompt: str, continuation: str) -> Callable[[], Any]:
         async def made() -> tuple[float, int]:
-            payload = await self._http.ask(COMPLETIONS, self._wire.scored(prompt + continuation))
+            body = self._wire.scored(prompt + continuation)
+            payload = await self._dialect.ask(body, lambda sent: self._http.ask(COMPLETIONS, sent))
             reading = Reading(self._http.what(COMPLETIONS), self._counter.text, self._http.key.hide)
             return read_echo(payload, prompt, continuation, reading)
 
@@ -355,13 +391,3 @@ def _reported(listed: Any, model: str) -> list[Any]:
             sizes = [meta.get(key) for key in ("n_params", "n_vocab", "size")] if isinstance(meta, dict) else []
             return [PurePosixPath(root).name if isinstance(root, str) else None, entry.get("parent"), sizes]
     return []
-
-
-def _check_numbers(seconds: Mapping[str, object], counts: Mapping[str, tuple[object, int]]) -> None:
-    """Checks numbers of seconds, which are above 0, and counts, each with its least."""
-    for name, value in seconds.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-            raise SettingError(explain(name, of="RemoteBackend", must="a number of seconds above 0", got=value))
-    for name, (value, least) in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise SettingError(explain(name, of="RemoteBackend", must=f"an integer of at least {least}", got=value))

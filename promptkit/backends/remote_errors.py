@@ -8,7 +8,15 @@ from typing import Any
 
 from promptkit.errors import BackendError, ContextLengthError, UnsupportedError
 
-__all__ = ["HopelessError", "error_code", "error_text", "status_error"]
+__all__ = [
+    "NO_SYSTEM",
+    "HopelessError",
+    "MissingLogprobsError",
+    "RefusalError",
+    "error_code",
+    "error_text",
+    "status_error",
+]
 
 _CONTEXT = re.compile(
     r"context[ _-]?(length|window|size)|maximum (context|sequence|input)|max_model_len|n_ctx|too many (input )?tokens|"
@@ -16,10 +24,21 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 _REFUSED_FIELD = re.compile(
-    r"not (supported|permitted|allowed|implemented)|unsupported|unrecogni[sz]ed|unknown (field|parameter|argument)|"
-    r"extra (inputs|fields)|does not support",
+    r"not (supported|permitted|allowed|implemented|available)|unsupported|unavailable|unrecogni[sz]ed|deprecated|"
+    r"unknown (field|parameter|argument)|extra[_ ](inputs|fields|forbidden)|does not support|"
+    r"cannot (both )?be (specified|used|set)|use only one|only one (completion )?choice|array too long|too many stop|"
+    r"strictly positive|must be (>|greater than|strictly)|invalid schema|must be one of",
     re.IGNORECASE,
 )
+NO_SYSTEM = re.compile(
+    r"\bsystem\b\W{0,3}(role|messages?|prompts?|instructions?)\b.{0,40}(\bnot\b|n't|unsupported|invalid|unknown|disallow)|"
+    r"(\bnot?\b|n't|without|unsupported|invalid|unknown|unexpected)\b.{0,30}\bsystem\b\W{0,3}"
+    r"(role|messages?|prompts?|instructions?)|\brole\b.{0,100}\bsystem\b|roles? must|must alternate|"
+    r"\buser\W{1,4}(and|or|,)?\W{0,4}assistant\b|(unknown|unexpected|invalid|unsupported) (message )?role|"
+    r"developer instruction",
+    re.IGNORECASE,
+)
+"""What servers say that know no system role, or want users and assistants to take turns."""
 _SHOWN = 300
 _ADVICE = {
     401: "set the right key in the variable named by api_key_env",
@@ -32,6 +51,20 @@ _ADVICE = {
 
 class HopelessError(BackendError):
     """Every request would fail alike: the server cannot be reached, or refuses the key or the model."""
+
+
+class MissingLogprobsError(HopelessError, UnsupportedError):
+    """The server sends no log-probabilities, and will not send any with the next answer."""
+
+
+class RefusalError(UnsupportedError):
+    """The server refuses a part of the call, and might take it without.
+
+    Attributes:
+        said: What the server said, with the name of the refused field where it tells one apart.
+    """
+
+    said = ""
 
 
 def error_text(payload: Any, hide: Callable[[str], str] = str) -> str:
@@ -75,21 +108,29 @@ def status_error(status: int, payload: Any, *, what: str, said: str) -> BackendE
         said: The server's message, ready to be shown.
 
     Returns:
-        ``ContextLengthError`` for a prompt that is too long, ``UnsupportedError`` for a part of a request that the
-        server does not know, ``HopelessError`` for what no other request would change, else ``BackendError``.
+        ``ContextLengthError`` for a prompt that is too long, ``RefusalError`` for a part of a request that the server
+        does not take, ``HopelessError`` for what no other request would change, else ``BackendError``.
     """
     code = error_code(payload)
     told = f": {said}" if said else ""
-    if status in (400, 413, 422) and (code.startswith(("context_length", "exceed_context")) or _CONTEXT.search(said)):
+    too_long = code.startswith(("context_length", "exceed_context"))
+    if (status in (400, 413, 422) and (too_long or _CONTEXT.search(said))) or (status == 500 and too_long):
         return ContextLengthError(
             f"{what}: prompt and completion must fit the server's context window{told}; use fewer or shorter "
             "demonstrations or a lower max_new_tokens, and give context_window, so that demonstrations are dropped"
         )
-    if status in (405, 501) or (status in (400, 422) and _REFUSED_FIELD.search(said)):
-        return UnsupportedError(
-            f"{what}: the server does not offer this (status {status}){told}; change chat, seeds, logprobs, "
-            "max_tokens_name or extra of the RemoteBackend, or the sampling"
+    refused = status in (400, 422) and (_REFUSED_FIELD.search(said) or NO_SYSTEM.search(said))
+    if refused or (status == 500 and NO_SYSTEM.search(said)):
+        refusal = RefusalError(
+            f"{what}: the server does not offer this (status {status}){told}; change chat, seeds, logprobs, omit or "
+            "extra of the RemoteBackend, or the sampling"
         )
+        inner = payload.get("error") if isinstance(payload, dict) else None
+        field = inner.get("param") if isinstance(inner, dict) else None
+        refusal.said = f"{said} ({field})" if isinstance(field, str) else said
+        return refusal
+    if status in (405, 501):
+        return UnsupportedError(f"{what}: the server does not offer this (status {status}){told}")
     advice = f"; {_ADVICE[status]}" if status in _ADVICE else ""
     kind = HopelessError if status in (401, 404) else BackendError
     return kind(f"{what}: the server answered with status {status}{told}{advice}")

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptkit.backends.remote_errors import error_text
+from promptkit.backends.remote_errors import MissingLogprobsError, error_text
 from promptkit.backends.remote_wire import Call
 from promptkit.errors import BackendError, UnsupportedError
 from promptkit.types import Completion, Finish, Usage
 
-__all__ = ["Reading", "choice_text", "finish_of", "read_completions", "read_echo", "read_usage"]
+__all__ = [
+    "Reading",
+    "choice_text",
+    "finish_of",
+    "only_reasoning",
+    "read_completions",
+    "read_echo",
+    "read_usage",
+    "reasoned",
+]
 
-_STOPPED = {"stop", "stop_sequence", "eos", "eos_token", "end_turn"}
-_CUT = {"length", "max_tokens"}
+_STOPPED = {"stop", "stop_sequence", "stop_token", "eos", "eos_token", "end_turn", "end_of_turn", "complete", "end"}
+_CUT = {"length", "max_tokens", "max_length", "max_new_tokens", "max_output_tokens", "model_length", "token_limit"}
+_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_TEXT_PARTS = (None, "text", "output_text")
+_REASONING_PARTS = ("thinking", "reasoning", "redacted_thinking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +78,13 @@ def read_completions(payload: Any, call: Call, reading: Reading, *, logprobs: bo
         raise reading.refuse(f"hold {wanted} choice{'s' * (wanted > 1)}{do}", len(found))
     # A single choice is the wanted one whatever it is called.
     places = [choice.get("index") for choice in found] if wanted > 1 else [0]
+    if not any(place is not None for place in places):  # a server that numbers none sends them in order
+        places = list(range(wanted))
     if sorted(places, key=str) != sorted(range(wanted), key=str):
         raise reading.refuse(f"number its choices from 0 to {wanted - 1}", places)
     choices = [choice for _, choice in sorted(zip(places, found, strict=True), key=lambda pair: int(pair[0]))]
     texts = [_text(choice, call, reading) for choice in choices]
-    sums = [_logprob(choice, call, reading) if logprobs else None for choice in choices]
+    sums = [_logprob(choice, text, reading) if logprobs else None for choice, text in zip(choices, texts, strict=True)]
     usage, tokens = read_usage(payload.get("usage"), call, texts, [s[1] if s else None for s in sums], reading)
     completions = []
     for choice, text, total, spent, index in zip(choices, texts, sums, tokens, call.samples, strict=True):
@@ -81,15 +96,18 @@ def read_completions(payload: Any, call: Call, reading: Reading, *, logprobs: bo
 def _text(choice: dict[str, Any], call: Call, reading: Reading) -> str:
     holder: Any = choice.get("message") if call.chat else choice
     text = holder.get("content" if call.chat else "text") if isinstance(holder, dict) else None
-    if not isinstance(text, str):
-        why = f" (finish_reason {choice.get('finish_reason')!r}"
-        why += ", only reasoning came: raise max_new_tokens)" if _reasoned(holder) else ")"
-        raise reading.refuse(f"hold the text of every choice{why}", text)
-    return choice_text(text, reading)
+    text = choice_text(text, reading) if isinstance(text, str | list) else None
+    if not (text or "").strip() and reasoned(holder):
+        raise only_reasoning(choice.get("finish_reason"), reading)
+    if text is None:
+        refusal = holder.get("refusal") if isinstance(holder, dict) else None
+        why = f" (finish_reason {choice.get('finish_reason')!r}" + (f", refusal {refusal!r:.60})" if refusal else ")")
+        raise reading.refuse(f"hold the text of every choice{why}", holder)
+    return text
 
 
 def choice_text(text: object, reading: Reading) -> str:
-    """Checks that a text of a choice is one, without halves of surrogate pairs, which no file can hold.
+    """Reads the text of a choice, which may come in parts, of which those with reasoning are no answer.
 
     Args:
         text: What stands in the place of the text.
@@ -99,8 +117,10 @@ def choice_text(text: object, reading: Reading) -> str:
         The text.
 
     Raises:
-        BackendError: It is not valid.
+        BackendError: It is no text, or has halves of surrogate pairs, which no file can hold.
     """
+    if isinstance(text, list):
+        text = "".join(_part(part, reading) for part in text)
     if not isinstance(text, str):
         raise reading.refuse("hold text", text)
     try:
@@ -110,8 +130,39 @@ def choice_text(text: object, reading: Reading) -> str:
     return text
 
 
-def _reasoned(holder: Any) -> bool:
-    return isinstance(holder, dict) and bool(holder.get("reasoning_content") or holder.get("reasoning"))
+def _part(part: object, reading: Reading) -> str:
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, dict) else ""
+    if isinstance(part, dict) and kind in _TEXT_PARTS and isinstance(part.get("text"), str):
+        return str(part["text"])
+    if kind in _REASONING_PARTS:
+        return ""
+    raise reading.refuse("hold parts of text only", part)
+
+
+def reasoned(holder: Any) -> bool:
+    """Tells whether a message, or a piece of one, holds reasoning beside its content."""
+    if not isinstance(holder, dict):
+        return False
+    parts = holder.get("content")
+    return any(holder.get(name) for name in _REASONING) or (
+        isinstance(parts, list)
+        and any(isinstance(part, dict) and part.get("type") in _REASONING_PARTS for part in parts)
+    )
+
+
+def only_reasoning(finish: object, reading: Reading) -> BackendError:
+    """Makes the error for an answer that has reasoning and no text."""
+    do = "turn the model's reasoning off, for example by extra" if _name(finish) in _STOPPED else "raise max_new_tokens"
+    return reading.refuse(f"hold the text of every choice (finish_reason {finish!r}, only reasoning came: {do})", "")
+
+
+def _name(reason: object) -> str:
+    """Puts a finish reason into the spelling of OpenAI."""
+    return (
+        re.sub(r"[\s-]+", "_", reason.strip().lower()).removeprefix("finish_reason_") if isinstance(reason, str) else ""
+    )
 
 
 def finish_of(text: str, choice: dict[str, Any], stop: Sequence[str], reading: Reading) -> tuple[str, Finish]:
@@ -129,10 +180,10 @@ def finish_of(text: str, choice: dict[str, Any], stop: Sequence[str], reading: R
     Raises:
         BackendError: The reason is missing, or is no end of a whole text.
     """
-    reason = choice.get("finish_reason")
+    reason = _name(choice.get("finish_reason"))
     found = [at for one in stop if (at := text.find(one)) >= 0]
-    if not isinstance(reason, str) or reason not in _STOPPED | _CUT:
-        raise reading.refuse("be whole, with finish_reason 'stop' or 'length'", reason)
+    if reason not in _STOPPED | _CUT:
+        raise reading.refuse("be whole, with finish_reason 'stop' or 'length'", choice.get("finish_reason"))
     if found:
         return text[: min(found)], "stop"
     if reason in _CUT:
@@ -142,16 +193,18 @@ def finish_of(text: str, choice: dict[str, Any], stop: Sequence[str], reading: R
     return text, "stop" if stop and choice.get("stop_reason", "") is not None else "eos"
 
 
-def _logprob(choice: dict[str, Any], call: Call, reading: Reading) -> tuple[float, int]:
-    """Sums the log-probabilities of the tokens, and counts them."""
+def _logprob(choice: dict[str, Any], text: str, reading: Reading) -> tuple[float, int] | None:
+    """Sums the log-probabilities of the tokens, and counts them; ``None`` for an empty text without any."""
     told = choice.get("logprobs")
     values: Any = None
     if isinstance(told, dict):
         content = told.get("content")
         chat = [item.get("logprob") if isinstance(item, dict) else None for item in content or ()]
-        values = chat if content else told.get("token_logprobs")
-    if not isinstance(values, list):
-        raise UnsupportedError(
+        values = chat if isinstance(content, list) else told.get("token_logprobs")
+    if not values and not text:
+        return None
+    if not isinstance(values, list) or not values:
+        raise MissingLogprobsError(
             f"{reading.what}: the server sent no log-probabilities; set logprobs=False, and use no 'weighted' vote"
         )
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
@@ -193,6 +246,7 @@ def read_usage(
 
 
 def _whole(value: Any) -> int | None:
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from promptkit.errors import SettingError
+from promptkit.errors import SettingError, explain
 
-__all__ = ["Key", "check_base_url", "is_loopback"]
+__all__ = ["Key", "check_base_url", "check_numbers", "is_loopback"]
 
 _OF = "RemoteBackend"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -64,6 +65,24 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_numbers(seconds: Mapping[str, object], counts: Mapping[str, tuple[object, int]]) -> None:
+    """Checks settings that are numbers.
+
+    Args:
+        seconds: Numbers of seconds, which must be above 0.
+        counts: Whole numbers, each with its least.
+
+    Raises:
+        SettingError: One is out of range.
+    """
+    for name, value in seconds.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+            raise SettingError(explain(name, of=_OF, must="a number of seconds above 0", got=value))
+    for name, (value, least) in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise SettingError(explain(name, of=_OF, must=f"an integer of at least {least}", got=value))
 
 
 class Key:

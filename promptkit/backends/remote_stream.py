@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from promptkit.backends.remote_errors import error_text
-from promptkit.backends.remote_replies import Reading, choice_text, finish_of, read_usage
+from promptkit.backends.remote_replies import Reading, choice_text, finish_of, only_reasoning, read_usage, reasoned
 from promptkit.backends.remote_wire import Call
 from promptkit.errors import BackendError
 from promptkit.types import Completion, Reply, Usage
@@ -126,7 +126,7 @@ class StreamedReply:
         self._whole: list[str] = []
         self._last: dict[str, Any] = {}
         self._usage: Any = None
-        self._done = False
+        self._done = self._reasoned = False
 
     def feed(self, piece: bytes) -> Iterator[str]:
         """Takes bytes and gives the text that they complete, where there is any.
@@ -154,6 +154,8 @@ class StreamedReply:
         """
         if not self._done:
             raise self._broken("ended before its end mark")
+        if self._reasoned and not "".join(self._whole).strip():
+            raise only_reasoning(self._last.get("finish_reason"), self._reading)
         finish_of("".join(self._whole), self._last, self._call.stop, self._reading)
         yield from self._shown_now(self._filter.rest())
 
@@ -183,31 +185,31 @@ class StreamedReply:
             self._done = True
             return ""
         try:
-            chunk = json.loads(data)
+            chunk = json.loads(data) if data.strip() else None
         except (ValueError, RecursionError):
             raise self._broken(f"must be of JSON, got {self._reading.hide(data)[:80]!r}") from None
-        if not isinstance(chunk, dict) or not isinstance(chunk.get("choices", []), list):
+        if chunk in (None, [], {}):  # kept alive
+            return ""
+        choices = (chunk.get("choices") or []) if isinstance(chunk, dict) else None
+        if not isinstance(choices, list):
             raise self._broken(f"must be of chunks with choices, got {self._reading.hide(data)[:80]!r}")
-        if chunk.get("error"):
+        if chunk.get("error") or chunk.get("object") == "error":
             raise self._broken(f"holds an error: {error_text(chunk, self._reading.hide)}")
         self._usage = chunk.get("usage") or self._usage
-        text = ""
-        for choice in chunk.get("choices", []):
-            text += self._piece(choice)
+        text = "".join(map(self._piece, choices))
         self._whole.append(text)
         return text
 
     def _piece(self, choice: Any) -> str:
-        if not isinstance(choice, dict) or choice.get("index", 0) != 0:
+        if not isinstance(choice, dict) or choice.get("index") not in (None, 0):
             raise self._broken("must have one choice")
-        if choice.get("finish_reason") is not None:
+        if choice.get("finish_reason"):
             self._last = choice
-        holder = choice.get("delta") if self._call.chat else choice
+        holder = (choice.get("delta") or choice.get("message")) if self._call.chat else choice
+        self._reasoned = self._reasoned or reasoned(holder)
         # A chunk may tell the role or the end and hold no text.
         text = holder.get("content" if self._call.chat else "text") if isinstance(holder, dict) else None
-        if text is None:
-            return ""
-        return choice_text(text, self._reading)
+        return "" if text is None else choice_text(text, self._reading)
 
     def _broken(self, how: str) -> BackendError:
         return BackendError(f"{self._reading.what}: the stream {how}; what came of it is not a whole answer")

@@ -17,6 +17,7 @@ __all__ = ["Asked", "RefusedError", "answer", "error_body", "events", "read_requ
 
 _TOKEN = re.compile(r"\s*\S+|\s+")
 _MAX_N = 128
+_FIELDS = ("seed", "temperature", "top_p", "stream_options", "stop", "max_tokens", "response_format")
 _FINISH = {"stop": "stop", "eos": "stop", "length": "length"}
 
 
@@ -64,7 +65,9 @@ def read_request(
         chat: Whether it came to the chat endpoint.
         body: JSON data of the call.
         model: Name of the model that is served.
-        lacks: What the server does not have: ``seed`` is refused; ``n`` and ``logprobs`` are passed over, as some do.
+        lacks: What the server does not have: ``n`` and ``logprobs`` are passed over, as some do; a field of the call
+            is refused, and so are ``system`` messages, a temperature of 0 (``greedy``), and a schema whose root is no
+            object (``bare_schema``).
         drawn: Tells how many samples of a prompt were drawn without a seed, and adds as many as are wanted now.
 
     Returns:
@@ -78,8 +81,16 @@ def read_request(
         raise RefusedError(400, "the body must be a JSON object")
     if body.get("model") != model:
         raise RefusedError(404, f"the model {body.get('model')!r} does not exist", "model_not_found")
-    if "seed" in body and "seed" in lacks:
-        raise RefusedError(400, "extra inputs are not permitted: seed")
+    for field in _FIELDS:
+        if field in body and field in lacks:
+            raise RefusedError(400, f"extra inputs are not permitted: {field}")
+    if "greedy" in lacks and body.get("temperature") == 0:
+        raise RefusedError(422, "Input validation error: `temperature` must be strictly positive")
+    form = body.get("response_format")
+    if "bare_schema" in lacks and form and form["json_schema"]["schema"].get("type") != "object":
+        raise RefusedError(400, "Invalid schema for response_format 'answer': schema must be of 'type: \"object\"'")
+    if "system" in lacks and any(one.get("role") == "system" for one in body.get("messages", ())):
+        raise RefusedError(400, "System role not supported")
     prompt = _prompt(chat, body)
     n = 1 if "n" in lacks else body.get("n", 1)
     if not isinstance(n, int) or not 1 <= n <= _MAX_N:

@@ -59,7 +59,8 @@ class ScriptedServer:
         fault_rate: Share of the further posted calls in which to misbehave, from 0 to 1.
         fault_kinds: Names to draw from; all of ``FAULTS`` by default, and ``STREAM_FAULTS`` where the call streams.
         seed: Seed of drawing them.
-        lacks: What it does not offer: any of chat, completions, models, seed, n, logprobs.
+        lacks: What it does not offer: any of chat, completions, models, n, logprobs, system, greedy, bare_schema,
+            and the fields seed, temperature, top_p, stream_options, stop, max_tokens, response_format.
         latency: Seconds before every answer.
         stall: Seconds for which a stalled answer is waited for.
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptkit import BetaStop, ChainOfThought, ScriptedBackend, WindowStop, load_task, vote
+from promptkit import (
+    BetaStop,
+    CachedBackend,
+    ChainOfThought,
+    RemoteBackend,
+    ScriptedBackend,
+    UnsupportedError,
+    WindowStop,
+    load_examples,
+    load_task,
+    vote,
+)
 from promptkit.adapters.plan import VotePlan
 from promptkit.adapters.voting import wave_size
+from promptkit.testing import ScriptedServer
 from promptkit.types import Completion, Prediction, Request
 
 TASK = load_task("apples")
@@ -129,3 +143,25 @@ def test_questions_do_not_disturb_each_other(stop: str) -> None:
     for number, prediction in enumerate(together):
         alone, _ = ask(answers[number:] + answers[:number], 10, stop=stop)
         assert (prediction.answer, dict(prediction.votes)) == (alone[0].answer, dict(alone[0].votes))
+
+
+def test_weighted_votes_without_logprobs_are_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    data = load_examples("apples")
+    queries = [example.query for example in data.test[:3]]
+    adapter = ChainOfThought(TASK, shots=1, samples=3, vote="weighted")
+    with ScriptedServer(ScriptedBackend(["It is so. The answer is 5."], chat=True)) as server:
+        with RemoteBackend(server.base_url, "scripted", logprobs=True) as able:
+            fitted = adapter.fit(data.train, able)
+            assert {one.answer for one in fitted.predict(queries)} == {"5"}
+            fitted.save(tmp_path / "saved")
+        paid = len(server.seen)
+        with RemoteBackend(server.base_url, "scripted") as backend:
+            for refusing in (backend, CachedBackend(backend, tmp_path / "answers.sqlite")):
+                with pytest.raises(UnsupportedError, match="needs log-probabilities.*set logprobs=True"):
+                    adapter.fit(data.train, refusing)
+                predictor = replace(fitted, backend=refusing)
+                with pytest.raises(UnsupportedError, match="needs log-probabilities"):
+                    predictor.predict(queries)
+                recorded = predictor.predict(queries, on_error="record")
+                assert all("needs log-probabilities" in (one.error or "") for one in recorded)
+        assert len([seen for seen in server.seen[paid:] if seen.body is not None]) == 0

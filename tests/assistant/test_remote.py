@@ -80,3 +80,53 @@ def test_a_key_shows_nowhere(server: ScriptedServer, tmp_path: Path, monkeypatch
         said = [repr(assistant), repr(chat), repr(chat.send(QUESTION)), json.dumps(vars(backend), default=repr)]
     said += [path.read_text(encoding="utf-8") for path in (tmp_path / "desk").rglob("*") if path.is_file()]
     assert not any("canary" in text for text in said)
+
+
+def typed(server: ScriptedServer, kind: object, **settings: object) -> object:
+    with pk.RemoteBackend(server.base_url, "scripted", **settings) as backend:  # type: ignore[arg-type]
+        return assistant_on(backend).ask(QUESTION, answer_type=kind)
+
+
+def scripted_json(text: str, words: str = "I cannot tell.") -> pk.ScriptedBackend:
+    """Answers in words, and with a text where JSON is asked for in words."""
+
+    def say(request: pk.Request, index: int) -> str:
+        wanted = "as JSON" in (
+            request.prompt.messages[-1].content if request.prompt.messages else request.prompt.text or ""
+        )
+        return text if wanted else words
+
+    return pk.ScriptedBackend(say, chat=True)
+
+
+def test_a_schema_without_an_object_is_wrapped_for_a_server_that_demands_one() -> None:
+    with ScriptedServer(scripted_json('{"value": [5, 6]}'), lacks=["bare_schema"]) as server:
+        assert typed(server, list[int]) == [5, 6]
+        schemas = [
+            b["response_format"]["json_schema"]["schema"] for s in server.seen if "response_format" in (b := s.body)
+        ]
+        assert [schema["type"] for schema in schemas] == ["array", "object"]
+
+
+def test_a_refused_response_format_is_an_error_that_says_what_to_do() -> None:
+    with ScriptedServer(scripted_json('{"number": 5, "unit": "apples"}'), lacks=["response_format"]) as server:
+        with pytest.raises(pk.UnsupportedError, match="set schemas='prompt' of the RemoteBackend"):
+            typed(server, Count)
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("frame", ["{}", "```json\n{}\n```", "<think>hm</think>\n{}", "Here it is: {} Done."])
+def test_or_the_schema_is_told_in_words_as_set(frame: str, chat: bool) -> None:
+    text = frame.replace("{}", '{"number": 5, "unit": "apples"}')
+    with ScriptedServer(scripted_json(text), lacks=["response_format"]) as server:
+        with pytest.warns(UserWarning, match="response_format.*JSON is only asked for in words"):
+            assert typed(server, Count, schemas="prompt", chat=chat) == Count(number=5, unit="apples")
+        body = server.seen[-1].body
+        assert '"required": ["number", "unit"]' in (body["messages"][-1]["content"] if chat else body["prompt"])
+
+
+def test_what_was_only_asked_for_is_checked() -> None:
+    """The bad twin: without a schema the model says what it likes."""
+    with ScriptedServer(scripted_json('{"number": "many"}'), lacks=["response_format"]) as server:
+        with pytest.warns(UserWarning), pytest.raises(pk.AnswerTypeError, match="after one repair"):
+            typed(server, Count, schemas="prompt")

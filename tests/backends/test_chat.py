@@ -91,3 +91,122 @@ def test_a_tokenizer_without_a_template_cannot_chat(make_tokenizer: Any) -> None
 def test_contents_that_look_like_markers_change_nothing(codec: TokenCodec) -> None:
     prompt = chat("slot000000", "slotq000001<think>", "slot", "slotqq")
     assert codec.tokenizer.decode(codec.prompt_ids(prompt)) == codec.tokenizer.decode(whole(codec, prompt))
+
+
+def turns(*pairs: tuple[str, str]) -> Prompt:
+    return Prompt(messages=tuple(Message(role, text) for role, text in pairs))  # type: ignore[arg-type]
+
+
+SYSTEM_THEN_USER = (("system", "Answer in French."), ("user", "Where is Rome?"))
+CONVERSATION = (*SYSTEM_THEN_USER, ("assistant", "In Italy."), ("user", "And Oslo?"))
+LOOP = "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{% if m.role == 'user' %}U: {{ m.content }}{% elif m.role == 'assistant' %}A: {{ m.content }}{% endif %}{% endfor %}",
+        "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}",
+        "{% if tools %}{{ messages[0].content }}{% endif %}{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}",
+        "{% for m in messages %}{% if m.role == 'system' %}{{ m.content + 1 }}{% endif %}{{ m.content }}{% endfor %}",
+        "{% for m in messages %}{% if m.role == 'system' %}{{ 1 // 0 }}{% endif %}{{ m.content }}{% endfor %}",
+        "{% for m in messages %}{{ {'user': 'U', 'assistant': 'A'}[m.role] + m.content }}{% endfor %}",
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}",
+        "{% for m in messages %}{% if m.role == 'system' %}{{ m.content[:6] }}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+    ],
+)
+@pytest.mark.parametrize("prompt", [SYSTEM_THEN_USER, CONVERSATION], ids=["two", "four"])
+def test_a_system_message_that_is_left_out_goes_before_the_first_question(
+    codec: TokenCodec, template: str, prompt: Any
+) -> None:
+    codec.tokenizer.chat_template = template
+    shown = codec.tokenizer.decode(codec.prompt_ids(turns(*prompt)))
+    assert "Answer in French.\n\nWhere is Rome?" in shown
+    assert all(text in shown for _, text in prompt)
+
+
+@pytest.mark.parametrize(
+    ("template", "role"),
+    [
+        ("U: {{ messages[-1].content }}\nA:", "system"),
+        ("{% for m in messages if m.role != 'assistant' %}{{ m.content }}{% endfor %}", "assistant"),
+        ("{% for m in messages[-2:] %}{{ m.content }}{% endfor %}", "system"),
+        ("{{ messages[0].content }}", "user"),
+        ("{% for m in messages %}{{ m.content[:9] }}{% endfor %}", "system"),
+        ("{% for m in messages %}{{ m.content | replace('e', '') }}{% endfor %}", "system"),
+        ("{% for m in messages %}{{ m.content | length }}{% endfor %}", "system"),
+        ("nothing at all", "system"),
+    ],
+)
+def test_a_message_that_stays_lost_is_refused_by_its_role(codec: TokenCodec, template: str, role: str) -> None:
+    codec.tokenizer.chat_template = template
+    with pytest.raises(UnsupportedError, match=f"leaves out a message of the role '{role}'.*form='completion'"):
+        codec.prompt_ids(turns(*CONVERSATION))
+
+
+def test_of_two_equal_messages_both_must_come_out(codec: TokenCodec) -> None:
+    repeated = turns(("user", "Again."), ("assistant", "Yes."), ("user", "Again."))
+    codec.tokenizer.chat_template = (
+        "{% for m in messages %}{% if not loop.last %}{{ m.content }}{% endif %}{% endfor %}"
+    )
+    with pytest.raises(UnsupportedError, match="leaves out a message of the role 'user'"):
+        codec.prompt_ids(repeated)
+    codec.tokenizer.chat_template = (
+        "{% set ns = namespace(last='') %}{% for m in messages %}{% if m.content != 'Again.' or ns.last == '' %}"
+        "{{ m.content }}{% set ns.last = m.content %}{% endif %}{% endfor %}"
+    )
+    with pytest.raises(UnsupportedError, match="leaves out a message of the role 'user'"):
+        codec.prompt_ids(repeated)
+    codec.tokenizer.chat_template = LOOP
+    assert codec.tokenizer.decode(codec.prompt_ids(repeated)).count("Again.") == 2
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}<s>{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}</s>{% endfor %}",
+        "{% for m in messages %}<s>{{ m['content'][0]['text'] }}</s>{% endfor %}",
+        "{% for m in messages %}<s>{{ m.content | map(attribute='text') | join('') }}</s>{% endfor %}",
+    ],
+)
+def test_a_template_of_content_parts_gets_parts(codec: TokenCodec, template: str) -> None:
+    codec.tokenizer.chat_template = template
+    assert codec.tokenizer.decode(codec.prompt_ids(turns(*CONVERSATION))) == "".join(
+        f"<s>{text}</s>" for _, text in CONVERSATION
+    )
+
+
+def test_parts_are_never_printed_as_python_writes_them(codec: TokenCodec) -> None:
+    codec.tokenizer.chat_template = "{% for m in messages %}{{ '' if m.content is string else m.content }}{% endfor %}"
+    with pytest.raises(UnsupportedError, match="leaves out"):
+        codec.prompt_ids(turns(*CONVERSATION))
+
+
+@pytest.mark.parametrize("change", ["trim", "upper", "lower", "e", "tojson", "replace('\n\n', '\n')", "title"])
+def test_what_only_looks_different_is_not_lost(codec: TokenCodec, change: str) -> None:
+    codec.tokenizer.chat_template = LOOP.replace("m.content", f"m.content | {change}")
+    prompt = turns(("system", '  Be <brief> & "kind"\n\nalways é  '), ("user", "It's 2 < 3?"))
+    assert "system: " in codec.tokenizer.decode(codec.prompt_ids(prompt))
+
+
+def test_repeated_messages_and_the_tokens_of_the_frame(codec: TokenCodec) -> None:
+    codec.tokenizer.chat_template = "{{ bos_token }}" + LOOP + LOOP + "{{ eos_token }}"
+    shown = codec.tokenizer.decode(codec.prompt_ids(turns(*SYSTEM_THEN_USER)))
+    assert shown.startswith("<s>") and shown.endswith("</s>") and shown.count("Where is Rome?") == 2
+
+
+def test_reasoning_of_earlier_answers_may_be_left_out_but_not_the_answer(codec: TokenCodec) -> None:
+    prompt = turns(("user", "2 + 2 ="), ("assistant", "let me see</think>four"), ("user", "and 3 + 3 ="))
+    codec.tokenizer.chat_template = LOOP.replace("m.content", "m.content.split('</think>')[-1]")
+    assert "assistant: four" in codec.tokenizer.decode(codec.prompt_ids(prompt))
+    codec.tokenizer.chat_template = LOOP.replace("m.content", "m.content.split('</think>')[0]")
+    with pytest.raises(UnsupportedError, match="leaves out a message of the role 'assistant'"):
+        codec.prompt_ids(prompt)
+
+
+def test_several_templates_of_which_none_is_the_default(codec: TokenCodec) -> None:
+    codec.tokenizer.chat_template = {"tool_use": LOOP}
+    with pytest.raises(UnsupportedError, match="this one has none"):
+        codec.prompt_ids(turns(*CONVERSATION))
+    codec.tokenizer.chat_template = {"tool_use": "x", "default": LOOP}
+    assert "Where is Rome?" in codec.tokenizer.decode(codec.prompt_ids(turns(*CONVERSATION)))

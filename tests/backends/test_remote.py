@@ -27,6 +27,7 @@ from promptkit import (
 )
 from promptkit.backends.base import Backend
 from promptkit.backends.remote import UNKNOWN_WINDOW, _reported
+from promptkit.backends.remote_errors import RefusalError
 from promptkit.testing import ScriptedServer
 from promptkit.types import Message, Weights
 
@@ -222,11 +223,97 @@ def test_logprobs_where_they_are_offered(serve: Serve) -> None:
         poor.generate([ask()])
 
 
-def test_seeds_that_are_not_taken_are_said_to_be(serve: Serve) -> None:
-    _, backend = serve(options={"lacks": ["seed"]})
-    with pytest.raises(UnsupportedError, match="does not offer this .*seed.*change chat, seeds"):
-        backend.generate([ask(temperature=1.0)])
-    assert texts(backend, ask("greedy")) == [[" greedy says 0"]]
+@pytest.mark.parametrize(
+    ("field", "meaning"),
+    [
+        ("seed", "samples cannot be drawn again"),
+        ("temperature", "the server's own temperature"),
+        ("top_p", "the server's own top_p"),
+        ("greedy", "refuses a temperature of 0: 0.01 is sent"),
+    ],
+)
+def test_a_field_that_changes_answers_is_left_out_with_one_warning(serve: Serve, field: str, meaning: str) -> None:
+    server, backend = serve(options={"lacks": [field]})
+    heat = 0.0 if field == "greedy" else 1.0
+    with pytest.warns(UserWarning, match=meaning) as told:
+        assert texts(backend, ask("a", temperature=heat, stop=("x",))) == [[" a says 0"]]
+    assert len(told) == 1
+    assert len(server.seen) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        texts(backend, ask("b", temperature=heat), ask("c", temperature=heat))
+    assert len(server.seen) == 4, "it is remembered"
+    sent = server.seen[-1].body
+    assert sent["temperature"] == 0.01 if field == "greedy" else field not in sent
+    assert sent["max_tokens"] == 64
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "stop", "stream_options"])
+def test_a_field_that_changes_nothing_is_left_out_silently(serve: Serve, field: str) -> None:
+    server, backend = serve(["one END two"], {"lacks": [field]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            request = ask("a", stop=("END",))
+            assert "".join(backend.stream(request)) == "one "
+            assert texts(backend, request) == [["one "]]
+    assert len(server.seen) == 5
+    assert server.seen[-1].body.get("max_completion_tokens") == (64 if field == "max_tokens" else None)
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "stop"])
+def test_a_field_can_be_left_out_from_the_start(serve: Serve, field: str) -> None:
+    server, backend = serve(options={"lacks": [field]}, omit=[field])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        texts(backend, ask("a", temperature=1.0, stop=("x",)))
+    assert len(server.seen) == 1 and field not in server.seen[0].body
+    assert backend.cache_scope != RemoteBackend(server.base_url, "scripted").cache_scope
+
+
+def test_a_server_without_a_system_role_gets_the_instruction_in_the_first_question(serve: Serve) -> None:
+    server, backend = serve(options={"lacks": ["system"]})
+    prompt = Prompt(messages=(Message("system", "Be brief."), Message("user", "2 + 2 =")))
+    for _ in range(2):
+        assert texts(backend, Request(prompt)) == [[" Be brief.\n\n2 + 2 = says 0"]]
+    assert len(server.seen) == 3
+    assert server.seen[-1].body["messages"] == [{"role": "user", "content": "Be brief.\n\n2 + 2 ="}]
+    with pytest.raises(UnsupportedError, match="System role not supported"):
+        backend.generate([Request(Prompt(messages=(Message("system", "Alone."),)))])
+
+
+def test_several_refusals_in_a_row(serve: Serve) -> None:
+    server, backend = serve(options={"lacks": ["system", "seed", "top_p", "max_tokens"]})
+    prompt = Prompt(messages=(Message("system", "Be brief."), Message("user", "2 + 2 =")))
+    with pytest.warns(UserWarning):
+        assert backend.generate([Request(prompt, Sampling(temperature=1.0))])[0].completions
+    assert len(server.seen) == 5
+
+
+def test_a_server_that_keeps_refusing_is_believed(serve: Serve) -> None:
+    """The bad twin: a refusal of what was left out already is an error, and nothing is remembered."""
+    server, backend = serve(options={"lacks": ["seed"], "faults": [None]})
+    broken = "temperature is not supported with this model"
+
+    async def refuse(path: str, body: Any = None, **_: Any) -> Any:
+        refusal = RefusalError(broken)
+        refusal.said = broken
+        raise refusal
+
+    backend._http.ask = refuse  # type: ignore[method-assign]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UnsupportedError, match="temperature is not supported"):
+            backend.generate([ask()])
+    assert backend._dialect._known == ()
+    assert server.seen == []
+
+
+def test_missing_logprobs_end_all_work_at_once(serve: Serve) -> None:
+    server, backend = serve(options={"lacks": ["logprobs"]}, logprobs=True, max_concurrency=2)
+    found = dict(backend.replies([ask(f"q{n}") for n in range(100)]))
+    assert all(isinstance(reply, UnsupportedError) for reply in found.values())
+    assert len(server.seen) <= 4, "the others are not paid for"
 
 
 def test_samples_that_are_not_given_are_said_to_be(serve: Serve) -> None:
@@ -379,6 +466,9 @@ def test_a_child_process_has_connections_of_its_own(serve: Serve) -> None:
         ({"context_window": 0}, "context_window must be"),
         ({"retries": -1}, "retries must be"),
         ({"backoff": -1}, "backoff must be"),
+        ({"omit": ["model"]}, "omit must be a list with some of"),
+        ({"omit": "temperature"}, "omit must be a list with some of"),
+        ({"schemas": "maybe"}, "schemas must be 'enforce' or 'prompt'"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, Any], reason: str) -> None:
@@ -416,5 +506,7 @@ def test_failures_are_recorded_one_by_one_and_nothing_is_asked_twice(serve: Serv
     faults = ["null-content", None, "html", None, "400"]
     server, backend = serve([" The answer is 5."], {"faults": faults}, chat=False)
     report = pk.evaluate(pk.FewShot(task, shots=1).fit(data.train, backend), data.test[:40], ["numeric_match"])
-    assert (report.failed, report.items, len(server.seen)) == (3, 40, 40)
-    assert sorted(bool(row["error"]) for row in report.rows) == [False] * 37 + [True] * 3
+    assert (report.failed, report.items, len(server.seen)) == (2, 40, 41), (
+        "no JSON is no answer, and is asked for again"
+    )
+    assert sorted(bool(row["error"]) for row in report.rows) == [False] * 38 + [True] * 2

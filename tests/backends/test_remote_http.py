@@ -27,6 +27,7 @@ from promptkit.types import Reply
 KEY = "sk-canary-7f3a9b21c4d8e6f0"
 PASSING = {"408", "409", "500", "502", "503", "503-seconds", "504", "cut-body", "gzip-cut", "slow-headers"}
 PASSING |= {"stalled-headers", "stalled-body", "reset", "close", "not-http"}
+PASSING |= {"html", "empty-body", "deep-json", "truncated-json", "half-character"}
 PASSING |= {name for name in FAULTS if name.startswith("429")} - {"429-huge", "429-infinite", "429-no-credit"}
 KINDS: dict[str, type[Exception]] = {"400-context": ContextLengthError, "501": UnsupportedError}
 
@@ -70,6 +71,38 @@ def test_each_fault_passes_or_is_a_typed_error(fault: str, key: str, capfd: pyte
         # Nothing of it stays behind.
         assert backend.generate([request])[0].completions[0].text == " q is answered 5."
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [
+        ("html", "must be whole JSON, got content-type 'text/html' and '<!doctype html>"),
+        ("empty-body", "must be whole JSON, got content-type 'application/json' and an empty body"),
+        ("truncated-json", "must be whole JSON, got content-type 'application/json' and '{"),
+    ],
+)
+def test_success_without_json_is_tried_again_and_never_cached(fault: str, shown: str, key: str, tmp_path: Path) -> None:
+    request = Request(Prompt(text="q"))
+    with ScriptedServer(ScriptedBackend(answer), api_key=KEY, faults=[fault] * 3) as server:
+        with CachedBackend(remote(server, key, retries=2), tmp_path / "answers.sqlite") as backend:
+            with pytest.raises(BackendError) as caught:
+                backend.generate([request])
+            assert shown in str(caught.value) and "gave up after 3 tries" in str(caught.value)
+            assert len([seen for seen in server.seen if seen.fault]) == 3
+            assert backend.generate([request])[0].completions[0].text == " q is answered 0."
+
+
+def test_trying_again_ends_with_the_deadline(key: str) -> None:
+    server = ScriptedServer(ScriptedBackend(answer), api_key=KEY, faults=["html"] * 99)
+    with server, remote(server, key, retries=99, total_timeout=0.4, backoff=0.1) as backend:
+        with pytest.raises(BackendError, match="must be whole JSON.*beyond total_timeout|total_timeout"):
+            backend.generate([Request(Prompt(text="q"))])
+
+
+def test_a_byte_order_mark_is_no_fault(key: str) -> None:
+    with ScriptedServer(ScriptedBackend(answer), api_key=KEY) as server, remote(server, key) as backend:
+        response = type("Response", (), {"headers": {}})()
+        assert backend._http._parse(b"\xef\xbb\xbf {}", response, "/x") == {}
 
 
 def test_a_key_that_the_server_blabs_is_taken_out(key: str) -> None:

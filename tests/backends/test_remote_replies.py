@@ -49,6 +49,17 @@ def test_tokens_that_are_not_told_are_estimated() -> None:
         ({"finish_reason": "eos_token"}, ("\n",), "eos"),
         ({"finish_reason": "stop_sequence"}, ("\n",), "stop"),
         ({"finish_reason": "length"}, (), "length"),
+        ({"finish_reason": "STOP"}, (), "eos"),
+        ({"finish_reason": "Stop"}, ("\n",), "stop"),
+        ({"finish_reason": "COMPLETE"}, (), "eos"),
+        ({"finish_reason": "end_turn"}, ("\n",), "eos"),
+        ({"finish_reason": "end-of-turn"}, (), "eos"),
+        ({"finish_reason": "FINISH_REASON_STOP"}, (), "eos"),
+        ({"finish_reason": "STOP_SEQUENCE"}, ("\n",), "stop"),
+        ({"finish_reason": "MAX_TOKENS"}, (), "length"),
+        ({"finish_reason": "max tokens"}, (), "length"),
+        ({"finish_reason": "model_length"}, (), "length"),
+        ({"finish_reason": "max_output_tokens"}, (), "length"),
     ],
 )
 def test_why_a_text_ended(told: dict[str, Any], stop: tuple[str, ...], finish: str) -> None:
@@ -82,6 +93,10 @@ def test_a_stop_text_that_the_server_left_in_is_cut_out() -> None:
         {"choices": [choice(finish="content_filter")]},
         {"choices": [choice(finish="tool_calls")]},
         {"choices": [choice(finish=["stop"])]},
+        {"choices": [choice(finish="")]},
+        {"choices": [choice(finish="SAFETY")]},
+        {"choices": [choice(finish="error")]},
+        {"choices": [choice(finish="abort")]},
         {"choices": [{"text": "five"}]},
         {"choices": [choice()], "error": {"message": "overloaded"}},
         {"error": "overloaded"},
@@ -96,6 +111,77 @@ def test_what_is_not_whole_is_refused(payload: Any) -> None:
 def test_choices_must_be_numbered(indices: tuple[Any, Any]) -> None:
     with pytest.raises(BackendError, match="number its choices from 0 to 1"):
         read({"choices": [choice(index=index) for index in indices]}, TWO)
+
+
+def test_choices_without_any_number_are_in_order() -> None:
+    found, _ = read({"choices": [choice("a", index=None), choice("b", index=None)]}, TWO)
+    assert [one.text for one in found] == ["a", "b"]
+    bare = [{"text": text, "finish_reason": "stop"} for text in "ab"]
+    assert [one.text for one in read({"choices": bare}, TWO)[0]] == ["a", "b"]
+
+
+def message(content: Any, finish: str = "stop", **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": {"content": content, **more}, "finish_reason": finish}]}
+
+
+THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "it may be Rome"}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "Paris"}],
+        [{"type": "text", "text": "Pa"}, {"type": "text", "text": "ris"}],
+        [THINKING, {"type": "text", "text": "Paris"}],
+        [{"type": "reasoning", "text": "it may be Rome"}, {"type": "output_text", "text": "Paris"}],
+        [{"text": "Paris"}],
+        ["Paris"],
+    ],
+)
+def test_parts_of_text_are_joined_and_reasoning_is_no_answer(content: Any) -> None:
+    assert read(message(content), CHAT)[0][0].text == "Paris"
+    assert read(message(content, reasoning_content="it may be Rome"), CHAT)[0][0].text == "Paris"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[{"type": "image_url", "image_url": {}}], [{"type": "text"}], [5], [None], [{"type": "text", "text": 5}]],
+)
+def test_parts_that_are_no_text_are_refused(content: Any) -> None:
+    with pytest.raises(BackendError, match="hold parts of text only"):
+        read(message(content), CHAT)
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking", "reasoning_details"])
+@pytest.mark.parametrize("content", [None, "", " \n"])
+def test_reasoning_without_an_answer_says_what_to_do(content: str | None, name: str) -> None:
+    with pytest.raises(BackendError, match="only reasoning came: raise max_new_tokens"):
+        read(message(content, "length", **{name: "long"}), CHAT)
+    with pytest.raises(BackendError, match="only reasoning came: turn the model's reasoning off"):
+        read(message(content, "STOP", **{name: "the answer is 5"}), CHAT)
+    assert read(message("5", **{name: "long"}), CHAT)[0][0].text == "5"
+
+
+def test_parts_of_reasoning_alone_are_no_answer() -> None:
+    for content in ([THINKING], [THINKING, {"type": "text", "text": ""}]):
+        with pytest.raises(BackendError, match="only reasoning came"):
+            read(message(content), CHAT)
+    with pytest.raises(BackendError, match="refusal 'I will not.'"):
+        read(message(None, refusal="I will not."), CHAT)
+    assert read(message(""), CHAT)[0][0].text == "", "an empty answer without reasoning is one"
+
+
+@pytest.mark.parametrize("told", [None, {}, {"content": []}, {"content": None}, {"token_logprobs": []}])
+def test_an_empty_sample_does_not_break_logprobs(told: Any) -> None:
+    found = read({"choices": [{"message": {"content": ""}, "finish_reason": "stop", "logprobs": told}]}, CHAT, True)[0]
+    assert (found[0].text, found[0].logprob) == ("", None)
+    with pytest.raises(UnsupportedError, match="sent no log-probabilities"):
+        read({"choices": [{"message": {"content": "x"}, "finish_reason": "stop", "logprobs": told}]}, CHAT, True)
+
+
+def test_numbers_of_tokens_may_be_written_as_decimals() -> None:
+    told = {"prompt_tokens": 7.0, "completion_tokens": 5.0}
+    assert read({"choices": [choice()], "usage": told})[1] == Usage(1, 7, 0, 5)
 
 
 def test_too_few_choices_say_what_to_do() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Sequence
 
@@ -123,7 +124,8 @@ def test_a_stream_cut_at_any_byte_is_never_an_answer() -> None:
 def test_a_connection_cut_at_any_byte_is_a_typed_error(step: int) -> None:
     whole, stream = long_stream()
     server = ScriptedServer(ScriptedBackend([whole]))
-    with server, RemoteBackend(server.base_url, "scripted") as backend:
+    # Without retries: cut before its first byte, a stream is asked for again.
+    with server, RemoteBackend(server.base_url, "scripted", retries=0) as backend:
         for at in range(0, len(stream) - 1, step):
             server.schedule(f"stream-cut:{at}")
             shown, reply, error = drain(backend, PLAIN)
@@ -186,3 +188,92 @@ def test_a_last_chunk_is_no_end_without_the_end_mark() -> None:
     list(answer.feed(f"data: {DONE}\n\n".encode()))
     list(answer.end())
     assert answer.reply(0.5).completions[0].text == "a"
+
+
+def sse(*chunks: object) -> bytes:
+    return b"".join(
+        b"data: " + (c if isinstance(c, bytes) else json.dumps(c).encode()) + b"\n\n" for c in (*chunks, b"[DONE]")
+    )
+
+
+def piece(text: object, finish: object = None, **more: object) -> dict[str, object]:
+    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish, **more}]}
+
+
+def streamed(body: bytes) -> tuple[str, str]:
+    stream = StreamedReply(Call("/chat/completions", {"messages": []}, (0,), ()), Reading("call", len))
+    shown = "".join([*stream.feed(body), *stream.end()])
+    (found,) = stream.reply(1.0).completions
+    assert found.text == shown
+    return shown, found.finish
+
+
+PARIS, END = piece("Paris"), piece(None, "stop")
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (PARIS, END),
+        (PARIS, END, {"choices": None, "usage": {"prompt_tokens": 5}}),
+        (PARIS, END, {"usage": {"prompt_tokens": 5}}),
+        ({"choices": []}, PARIS, END),
+        (PARIS, b"null", END),
+        (PARIS, b"", END),
+        (PARIS, [], END),
+        (PARIS, {}, END),
+        (piece("Paris", index=None), END),
+        ({"choices": [{"delta": {"content": "Paris"}}]}, {"choices": [{"delta": {}, "finish_reason": "stop"}]}),
+        (piece("Paris", ""), END, piece(None, "")),
+        (PARIS, piece(None, "STOP")),
+        ({"choices": [{"message": {"content": "Paris"}, "finish_reason": "stop"}]},),
+        (piece([{"type": "text", "text": "Pa"}]), piece([{"type": "text", "text": "ris"}]), END),
+        (piece([{"type": "thinking", "thinking": "hm"}]), PARIS, END),
+        ({"choices": [{"index": 0, "delta": {"reasoning_content": "hm", "content": None}}]}, PARIS, END),
+        ({"choices": [{"index": 0, "delta": None}]}, PARIS, END),
+        (PARIS | {"error": None}, END),
+    ],
+)
+def test_oddities_of_streams_change_nothing(chunks: tuple[object, ...]) -> None:
+    assert streamed(sse(*chunks)) == ("Paris", "eos")
+
+
+def test_a_stream_that_was_cut_says_so_in_any_spelling() -> None:
+    for finish in ("length", "model_length", "MAX_TOKENS"):
+        assert streamed(sse(PARIS, piece(None, finish))) == ("Paris", "length")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "reason"),
+    [
+        (({"choices": [{"delta": {"reasoning": "the answer is 5"}}]}, END), "only reasoning came: turn"),
+        (
+            ({"choices": [{"delta": {"reasoning_content": "long"}}]}, piece(None, "length")),
+            "only reasoning came: raise",
+        ),
+        ((piece([{"type": "thinking", "thinking": "hm"}]), END), "only reasoning came"),
+        ((PARIS, {"object": "error", "message": "engine died"}, END), "holds an error: engine died"),
+        ((PARIS, b"5", END), "must be of chunks"),
+        ((PARIS, {"choices": "x"}, END), "must be of chunks"),
+        ((PARIS, piece("x", index=1), END), "must have one choice"),
+        ((PARIS, piece("x", index="0"), END), "must have one choice"),
+        ((PARIS, piece(None, "content_filter")), "be whole"),
+        ((PARIS, piece(None, "")), "be whole"),
+        ((piece([{"type": "image"}]), END), "hold parts of text only"),
+    ],
+)
+def test_what_is_no_whole_stream_is_refused(chunks: tuple[object, ...], reason: str) -> None:
+    with pytest.raises(BackendError, match=reason):
+        streamed(sse(*chunks))
+
+
+@pytest.mark.parametrize("fault", ["html", "empty-body", "503", "close"])
+def test_the_beginning_of_a_stream_is_tried_again(fault: str) -> None:
+    server = ScriptedServer(ScriptedBackend([TEXT]), faults=[fault] * 2)
+    with server, RemoteBackend(server.base_url, "scripted", retries=2, backoff=0.01) as backend:
+        shown, reply, error = drain(backend, PLAIN)
+        assert ("".join(shown), error, len(server.seen)) == (TEXT, None, 3)
+        server.schedule(fault, fault, fault)
+        shown, reply, error = drain(backend, PLAIN)
+        assert (shown, reply) == ([], None) and "gave up after 3 tries" in str(error)
+        assert drain(backend, PLAIN)[0], "and nothing of it stays behind"
