@@ -2,15 +2,18 @@
 
 Tables of: coverage of 95 % intervals of a mean and of a paired difference, and of means by group; false wins of two
 equally good arms (A/A); false "equivalent"; and how often a difference of the size of ``minimum_detectable`` is found.
-Run it with the number of repetitions, as ``python benchmarks/interval_coverage.py 1000``, which takes about half an
-hour of one core; the figures of docs/explanation/intervals.md were made so. With 1,000 repetitions the standard error
-of a coverage of .95 is .007.
+
+    python benchmarks/interval_coverage.py [REPETITIONS [TABLE ...]]
+
+Tables are means, differences, groups, wins, equivalence and power; by default all of them, 1,000 times each. With 1,000
+repetitions the standard error of a coverage of .95 is .007. The figures of
+docs/explanation/intervals.md come from here.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -193,47 +196,86 @@ def graded_power_of(n: int, sd: float, runs: int) -> tuple[float, float]:
     return least, found / runs
 
 
-def main(runs: int) -> None:
-    """Prints the tables."""
-    print(f"{runs:,} repetitions (percentile bootstrap: {runs // 4:,})\n\n95 % intervals of a mean")
-    print(f"{'scores':40}{'n':>5}{'coverage':>10}{'width':>8}{'bootstrap':>11}")
-    known = {**{f"right/wrong, rate {share}": (rate(share), share) for share in RATES}, **GRADED}
-    for name, (draw, truth) in known.items():
+def print_means(runs: int) -> None:
+    """Coverage of the interval of a mean."""
+    print(f"95 % intervals of a mean\n{'scores':40}{'n':>5}{'coverage':>10}{'width':>8}{'bootstrap':>11}")
+    for name, (draw, truth) in {
+        **{f"right/wrong, rate {share}": (rate(share), share) for share in RATES},
+        **GRADED,
+    }.items():
         for n in SIZES:
             found = coverage(draw, truth, n, runs)
             print(f"{name:40}{n:5}{found[0]:10.3f}{found[1]:8.3f}{found[2]:11.3f}", flush=True)
-    print("\n95 % intervals of a paired difference")
+
+
+def print_differences(runs: int) -> None:
+    """Coverage of the interval of a paired difference."""
+    print(f"95 % intervals of a paired difference\n{'scores':40}{'n':>5}{'coverage':>10}{'width':>8}{'bootstrap':>11}")
     for name, (draw, truth) in DIFFERENCES.items():
         for n in SIZES:
             found = coverage(draw, truth, n, runs, paired=True)
             print(f"{name:40}{n:5}{found[0]:10.3f}{found[1]:8.3f}{found[2]:11.3f}", flush=True)
-    print(f"\n95 % intervals of a mean by groups of 1 to 9 items\n{'scores':40}{'groups':>7}{'grouped':>10}{'not':>8}")
+
+
+def print_groups(runs: int) -> None:
+    """Coverage by group."""
+    print(f"95 % intervals of a mean by groups of 1 to 9 items\n{'scores':40}{'groups':>7}{'grouped':>10}{'not':>8}")
     for binary in (True, False):
         for mean in (0.03, 0.5, 0.97):
             for groups in SIZES:
                 by_group, blind = coverage_by_group(groups, mean, runs, binary=binary)
                 name = f"{'right/wrong' if binary else 'graded'}, mean {mean}"
                 print(f"{name:40}{groups:7}{by_group:10.3f}{blind:8.3f}", flush=True)
-    print(f"\nfalse wins of equally good arms\n{'items':47}{'grouped':>10}{'not':>8}")
+
+
+def print_wins(runs: int) -> None:
+    """False wins."""
+    print(f"false wins of equally good arms\n{'items':47}{'grouped':>10}{'not':>8}")
     for each, items in ((5, 100), (10, 20), (3, 30)):
         wins = false_wins(lambda g, s=each, i=items: seeds_of_items(g, s, i), runs)  # type: ignore[misc]
         print(f"{f'{each} seeds of {items} items, right/wrong':47}{wins[0]:10.3f}{wins[1]:8.3f}", flush=True)
         wins = false_wins(lambda g, s=each, i=items: questions_on_documents(g, s, i), runs)  # type: ignore[misc]
         print(f"{f'{each} questions on {items} documents, graded':47}{wins[0]:10.3f}{wins[1]:8.3f}", flush=True)
-    print(f"\nfalse equivalent: true gain equals the margin\n{'gains':30}{'margin':>8}{'n':>5}{'share':>8}")
+
+
+def print_equivalence(runs: int) -> None:
+    """False equivalence."""
+    print(f"false equivalent: true gain equals the margin\n{'gains':30}{'margin':>8}{'n':>5}{'share':>8}")
     for share, size in ((0.05, 1.0), (0.1, 0.5), (0.02, 0.9)):
         for n in (50, 100, 200):
             margin = share * size
-            name = f"{share:.0%} of {size:g}"
-            print(f"{name:30}{margin:8.3f}{n:5}{false_equivalent(n, share, size, margin, runs):8.3f}", flush=True)
-    print(f"\nhow often a difference of minimum_detectable is found\n{'scores':30}{'n':>5}{'least':>8}{'found':>8}")
+            found = false_equivalent(n, share, size, margin, runs)
+            print(f"{f'{share:.0%} of {size:g}':30}{margin:8.3f}{n:5}{found:8.3f}", flush=True)
+
+
+def print_power(runs: int) -> None:
+    """Power."""
+    print(f"how often a difference of minimum_detectable is found\n{'scores':30}{'n':>5}{'least':>8}{'found':>8}")
     for n in (*SIZES, 1000):
         for discordance in (0.05, 0.2, 0.5):
-            least, found_share = power_of(n, discordance, runs)
-            print(f"{f'right/wrong, {discordance:.0%} differ':30}{n:5}{least:8.3f}{found_share:8.3f}", flush=True)
-        least, found_share = graded_power_of(n, 0.2, runs)
-        print(f"{'graded, sd .2':30}{n:5}{least:8.3f}{found_share:8.3f}", flush=True)
+            least, found = power_of(n, discordance, runs)
+            print(f"{f'right/wrong, {discordance:.0%} differ':30}{n:5}{least:8.3f}{found:8.3f}", flush=True)
+        least, found = graded_power_of(n, 0.2, runs)
+        print(f"{'graded, sd .2':30}{n:5}{least:8.3f}{found:8.3f}", flush=True)
+
+
+TABLES: dict[str, Callable[[int], None]] = {
+    "means": print_means,
+    "differences": print_differences,
+    "groups": print_groups,
+    "wins": print_wins,
+    "equivalence": print_equivalence,
+    "power": print_power,
+}
+
+
+def main(runs: int, names: Sequence[str]) -> None:
+    """Prints tables."""
+    for name in names or TABLES:
+        print(f"{runs:,} repetitions (percentile bootstrap: {runs // 4:,})")
+        TABLES[name](runs)
+        print()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000, sys.argv[2:])
