@@ -330,7 +330,10 @@ def _places(first: Scored, arm: Scored) -> list[int]:
     for one in (first, arm):
         repeated = _repeated([item for item, _ in one.items])
         if repeated:
-            raise DataError(f"compare: report {one.name!r} has several rows with the id {_some(repeated)}")
+            raise DataError(
+                f"compare: report {one.name!r} has several rows with the id {_some(repeated)}, so rows cannot be "
+                "matched by id; give every report the same order of rows, or every row its own id"
+            )
     here, there = {item for item, _ in first.items}, {item for item, _ in arm.items}
     if here != there:
         parts = [
