@@ -21,7 +21,7 @@ from promptkit.training.checks import check_run, uses_bfloat16
 from promptkit.training.learner import learning
 from promptkit.training.run import Run, draw_seed
 from promptkit.training.spec import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
-from promptkit.training.stopping import told_to_end
+from promptkit.training.stopping import End, told_to_end
 from promptkit.training.trackers import open_tracker
 from promptkit.types import JSONObject
 
@@ -76,7 +76,7 @@ def train(
         DataError: There are no pairs, or answers without tokens.
         ContextLengthError: A pair does not fit the context window.
         TrainingError: A loss or gradient was no number, or memory was short; checkpoints from before are kept.
-        TrainingStopped: The process was told to end (SIGTERM); a checkpoint was saved if there is a folder for it.
+        TrainingStopped: The process was told to end (SIGTERM, or SIGINT by Ctrl-C); a checkpoint was saved if there is a folder for it.
 
     Example:
         >>> pairs = [Pair(Prompt(text="2 + 2 ="), " 4;")]  # doctest: +SKIP
@@ -110,7 +110,7 @@ def train(
     return Trained(change, vectors, log)
 
 
-def _guarded(run: Run, end: threading.Event, progress: TrainProgress | None) -> Any:
+def _guarded(run: Run, end: End, progress: TrainProgress | None) -> Any:
     try:
         return run.go(end, progress)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
