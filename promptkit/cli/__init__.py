@@ -32,7 +32,8 @@ def main() -> None:
         from promptkit.cli.app import app
         from promptkit.cli.interrupts import INTERRUPTED
     except KeyboardInterrupt:
-        os._exit(130)  # nothing has begun
+        os.write(2, b"interrupted: nothing was changed\n")  # nothing has begun, and no stream is set up
+        os._exit(130)
     try:
         app()
     except SystemExit as end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any, TextIO
 
@@ -90,8 +91,9 @@ class _Group(TyperGroup):
                     interrupts.tell()
                     raise typer.Exit(interrupts.INTERRUPTED) from None
                 if wants_traceback(ctx):
-                    raise
-                say_error(f"error: {_told(error)}")
+                    say_error(traceback.format_exc().rstrip("\n"), one_line=False)
+                else:
+                    say_error(f"error: {_told(error)}")
                 raise typer.Exit(1) from None
 
 

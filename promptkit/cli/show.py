@@ -117,16 +117,17 @@ def say(text: str = "", *, end: str = "\n", at_once: bool = False) -> None:
         flush()
 
 
-def say_error(text: str) -> None:
-    """Prints one line on standard error.
+def say_error(text: str, *, one_line: bool = True) -> None:
+    """Prints on standard error.
 
     Args:
-        text: Any text; line breaks in it are escaped, so that none of it looks like another message.
+        text: Any text.
+        one_line: Whether line breaks in it are escaped, so that no part of it looks like another message.
 
     Raises:
         OutputError: It could not be written.
     """
-    _write(sys.stderr, printable(text, one_line=True) + "\n")
+    _write(sys.stderr, printable(text, one_line=one_line) + "\n")
 
 
 def _finite(value: Any) -> Any:
