@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from promptkit.backends.base import Backend, check_request, check_score_request, first_error, replies
+from promptkit.backends.base import Backend, check_backend, check_request, check_score_request, first_error, replies
 from promptkit.backends.cache_flights import Flight, Flights
 from promptkit.backends.cache_key import sample_keys, scope, score_keys
 from promptkit.backends.cache_rows import FINISHES, FREE, Call, Row, assembled, read_score
@@ -74,6 +74,7 @@ class CachedBackend:
     """
 
     def __init__(self, backend: Backend, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
+        check_backend(backend, of="CachedBackend")
         self.backend = backend
         self._store = Store(path, max_bytes)
         self._flights = Flights(self._store)

@@ -18,10 +18,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, check_path, explain
 
 __all__ = ["TOGETHER", "Store", "transaction"]
 
@@ -54,7 +53,7 @@ class Store:
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 2**16:
             must = "an integer of at least 65,536"
             raise SettingError(explain("max_bytes", of="CachedBackend", must=must, got=max_bytes))
-        self.path = Path(path)
+        self.path = check_path(path, "path", of="CachedBackend")
         self.bad_rows = 0
         self._max_bytes = max_bytes
         self._lock = threading.RLock()

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from promptkit.errors import BackendError
+from promptkit.errors import BackendError, opens
 
 __all__ = ["declared_form", "fingerprint", "fingerprint_of_settings", "resolve"]
 
@@ -18,6 +18,7 @@ _FORM_FILE = "promptkit.json"
 _SETTINGS_FILES = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
+@opens(BackendError, of="LocalBackend", which="name", others=True)
 def resolve(name: str | Path, *, local_files_only: bool) -> Path:
     """Finds the folder of a model.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from promptkit import __version__
 from promptkit.artifact.weights import weights_to_files
-from promptkit.errors import ArtifactError, explain
+from promptkit.errors import ArtifactError, check_path, explain
 from promptkit.types import JSONObject, Weights
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
     Raises:
         ArtifactError: There is something already; an export replaces nothing.
     """
-    text = os.fspath(folder)
-    if not text or "\0" in text:
-        raise ArtifactError(explain("folder", of="export", must="the path of a folder", got=text))
+    text = str(check_path(folder, "folder", of="export", error=ArtifactError))
     path = Path(os.path.abspath(text))
     try:
         if os.path.lexists(path) and (not path.is_dir() or path.is_symlink() or any(path.iterdir())):
