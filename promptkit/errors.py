@@ -165,7 +165,14 @@ def one_of(names: Iterable[str]) -> str:
     return "one of " + ", ".join(repr(name) for name in names)
 
 
-def check_path(value: object, which: str, *, of: str, error: type[PromptkitError] = SettingError) -> Path:
+def check_path(
+    value: object,
+    which: str,
+    *,
+    of: str,
+    error: type[PromptkitError] = SettingError,
+    must: str = "the path of a file or folder",
+) -> Path:
     """Checks that a value can be the path of a file or folder, whether or not there is one.
 
     Args:
@@ -173,6 +180,7 @@ def check_path(value: object, which: str, *, of: str, error: type[PromptkitError
         which: The name of the setting, for messages.
         of: To whom it belongs.
         error: The kind of error.
+        must: What it must be, for messages.
 
     Returns:
         The path.
@@ -191,11 +199,17 @@ def check_path(value: object, which: str, *, of: str, error: type[PromptkitError
             return Path(text)
     except (TypeError, UnicodeEncodeError):
         pass
-    raise error(explain(which, of=of, must="the path of a file or folder, a text without NUL characters", got=value))
+    raise error(explain(which, of=of, must=must, got=value, do="give a text that is not empty, without NUL characters"))
 
 
 def opens(
-    error: type[PromptkitError], *, of: str, which: str = "path", place: int = 0, others: bool = False
+    error: type[PromptkitError],
+    *,
+    of: str,
+    which: str = "path",
+    place: int = 0,
+    others: bool = False,
+    must: str = "the path of a file or folder",
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Makes a function that opens a file or folder end in errors of one kind, whatever the system says.
 
@@ -205,6 +219,7 @@ def opens(
         which: The name of the argument with the path.
         place: Its place.
         others: Whether the argument may also be something else than a path, or empty.
+        must: What the argument must be, for messages.
 
     Returns:
         A decorator.
@@ -225,7 +240,7 @@ def opens(
             value = args[place] if len(args) > place else kwargs.get(which)
             given = len(args) > place or which in kwargs
             if given and (not others or (value and isinstance(value, str | os.PathLike))):
-                check_path(value, which, of=of, error=error)
+                check_path(value, which, of=of, error=error, must=must)
             try:
                 return function(*args, **kwargs)
             except OSError as reason:

@@ -240,7 +240,7 @@ def _as_task_error(error: ValidationError, of: str) -> TaskError:
     return TaskError(" | ".join(texts[:5]))
 
 
-@opens(TaskError, of="load_task", which="source")
+@opens(TaskError, of="load_task", which="source", must="a name or a path")
 def load_task(source: str | os.PathLike[str]) -> Task:
     """Loads a task.
 

@@ -160,6 +160,26 @@ def test_a_folder_in_the_place_of_a_file_of_a_predictor_is_said(tmp_path: Path) 
         pk.load(odd_places(tmp_path)["saved"], MODEL)
 
 
+def test_a_report_replaces_a_file_and_nothing_else(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder"):
+        before = os.lstat(tmp_path / name)
+        with pytest.raises(pk.ArtifactError, match="must be a new file, or a regular one"):
+            WRITES["write_report"](tmp_path / name)
+        assert os.lstat(tmp_path / name) == before
+    (tmp_path / "old").write_text("old")
+    for old in (".old.promptkit-1.part", ".other.promptkit-1.part"):
+        (tmp_path / old).write_text("half")
+        os.utime(tmp_path / old, (0, 0))
+    (tmp_path / ".old.promptkit-2.part").write_text("another process writes")
+    WRITES["write_report"](tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "x"
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"pipe", "link", "folder", "old", ".other.promptkit-1.part", ".old.promptkit-2.part"}
+
+
 def as_nobody(work: Callable[[], str]) -> str:
     """Does work in a forked process of a user without rights; returns what it returns."""
     read, write = os.pipe()

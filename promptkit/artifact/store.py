@@ -110,7 +110,9 @@ def save_folder(
 
 def _as_path(folder: str | os.PathLike[str]) -> Path:
     # The absolute path gives "." a name for messages.
-    return Path(os.path.abspath(check_path(folder, "folder", of="artifact", error=ArtifactError)))
+    return Path(
+        os.path.abspath(check_path(folder, "folder", of="artifact", error=ArtifactError, must="the path of a folder"))
+    )
 
 
 def _checked_payload(files: Mapping[str, bytes | str], of: str) -> dict[str, bytes]:

@@ -341,7 +341,7 @@ def check_backend(value: object, *, of: str) -> None:
         >>> from promptkit import ScriptedBackend
         >>> check_backend(ScriptedBackend(["yes"]), of="FewShot.fit")
     """
-    if not isinstance(value, type) and all(callable(getattr(type(value), name, None)) for name in _VERBS):
+    if not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in _VERBS):
         return
     shown = value if value is None or isinstance(value, str) else type(value).__name__
     do = "pass pk.LocalBackend('reference'), or pk.RemoteBackend('http://localhost:8000/v1', 'my-model') for a server"

@@ -31,8 +31,11 @@ def main() -> None:
         # Imported here, so that ``import promptkit.cli`` by tools such as documentation builders does not need typer.
         from promptkit.cli.app import app
         from promptkit.cli.interrupts import INTERRUPTED
-    except KeyboardInterrupt:
-        os.write(2, b"interrupted: nothing was changed\n")  # nothing has begun, and no stream is set up
+    except KeyboardInterrupt:  # nothing has begun
+        from promptkit.cli.show import flush, say_error
+
+        say_error("interrupted: nothing was changed")
+        flush()
         os._exit(130)
     try:
         app()

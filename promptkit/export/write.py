@@ -89,7 +89,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
     Raises:
         ArtifactError: There is something already; an export replaces nothing.
     """
-    text = str(check_path(folder, "folder", of="export", error=ArtifactError))
+    text = str(check_path(folder, "folder", of="export", error=ArtifactError, must="the path of a folder"))
     path = Path(os.path.abspath(text))
     try:
         if os.path.lexists(path) and (not path.is_dir() or path.is_symlink() or any(path.iterdir())):
