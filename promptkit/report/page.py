@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptkit.errors import ArtifactError, explain, opens
+from promptkit.errors import ArtifactError, opens
 from promptkit.ladder.record import Record
 from promptkit.report import charts, text
 from promptkit.report.arms import judged_arms
@@ -87,8 +87,7 @@ def write_report(record: Record, path: str | os.PathLike[str]) -> None:
     """
     target = Path(os.path.abspath(path))
     if target.exists() and not target.is_file():  # a device or pipe would be replaced by the file
-        must = "a new file, or a regular one to replace"
-        raise ArtifactError(explain("path", of="write_report", must=must, got=str(target)))
+        raise ArtifactError(f"{target.name} could not be written: it must be a new file, or a regular one to replace")
     name = f".{target.name[:40]}.promptkit-"
     stage = target.parent / f"{name}{os.getpid()}.part"
     # Bytes: the policy knows style and script by their hashes, which other line ends would change.
