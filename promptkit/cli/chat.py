@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_lines
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +25,7 @@ from promptkit.cli.options import (
     Traceback,
 )
 from promptkit.cli.run import choose_adapter
-from promptkit.cli.show import print_json, say, say_error
+from promptkit.cli.show import JOINERS, print_json, say, say_error
 from promptkit.errors import BackendError, PromptkitError
 
 if TYPE_CHECKING:
@@ -176,13 +176,28 @@ def _answer(talk: pk.Chat, line: str, *, live: bool, json: bool) -> None:
         return
     stream = talk.stream(question)
     try:
-        for piece in stream:
+        for piece in _printable_pieces(stream):
             say(piece, end="", at_once=True)
     except KeyboardInterrupt:
         interrupts.forget()  # it ended the answer, not the conversation
         say(" [stopped; this turn does not count]")
         return
     say(_mark(stream.reply))
+
+
+def _printable_pieces(pieces: Iterable[str]) -> Iterator[str]:
+    """Cuts a stream anew, so that no sign of several characters, such as an emoji with joiners, is cut in two."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        cut = len(held) - (not held[-1:].isascii())
+        while cut > 0 and any(char in JOINERS for char in held[cut - 1 : cut + 1]):
+            cut -= 1
+        if cut > 0:
+            yield held[:cut]
+            held = held[cut:]
+    if held:
+        yield held
 
 
 def _as_fields(line: str) -> str | dict[str, str]:

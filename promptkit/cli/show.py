@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["Bar", "OutputError", "flush", "print_json", "print_table", "printable", "say", "say_error"]
+__all__ = ["JOINERS", "Bar", "OutputError", "flush", "print_json", "print_table", "printable", "say", "say_error"]
 
-_JOINERS = "\u200c\u200d"  # parts of emoji, and of words in Persian and in scripts of India
+JOINERS = "\u200c\u200d"
+"""Parts of emoji, and of words in Persian and in scripts of India."""
 _VISIBLE = (
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # signs of category Cf
 )
@@ -42,7 +43,7 @@ def _steers(text: str, place: int) -> bool:
     kind = unicodedata.category(char)
     if kind != "Cf":
         return kind in ("Cc", "Cs", "Zl", "Zp")
-    if char in _JOINERS and 0 < place < len(text) - 1:
+    if char in JOINERS and 0 < place < len(text) - 1:
         beside = (text[place - 1], text[place + 1])
         return not all(not one.isascii() and unicodedata.category(one)[0] in "LMS" for one in beside)
     return char not in _VISIBLE

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import promptkit as pk
 import promptkit.cli
 from promptkit.cli import show
+from promptkit.cli.chat import _printable_pieces
 from promptkit.cli.show import print_json, print_table, printable, say, say_error
 from promptkit.data import DataWarning
 
@@ -117,6 +118,12 @@ def test_json_is_calm_and_reads_as_the_same_value(text: str) -> None:
         is_calm(stream.getvalue())
         found = json.loads(stream.getvalue())
         assert found == ({text: [text]} if lines else [{text: [text]}])
+
+
+@given(st.lists(st.text(st.sampled_from("ab\u200d\u200c👩💻क्ष\u202e\x1b"), max_size=4)))
+def test_a_stream_is_shown_as_its_whole_text_would_be(pieces: list[str]) -> None:
+    shown = "".join(map(printable, _printable_pieces(pieces)))
+    assert shown == printable("".join(pieces))
 
 
 def test_json_has_no_numbers_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,8 @@ SLOW = pytest.mark.slow
 def test_any_encoding_takes_a_table_json_an_error_and_help(tmp_path: Path, encoding: str) -> None:
     samples = tmp_path / "samples.jsonl"
     samples.write_text(json.dumps({"samples": [ODD, ODD]}) + "\n", encoding="utf-8")
-    for arguments in (("vote", str(samples), "--json"), ("vote", str(samples)), ("--help",)):
+    rest = () if encoding == "ascii" else (("vote", str(samples)), ("--help",))  # the slow cases do all
+    for arguments in (("vote", str(samples), "--json"), *rest):
         code, out, err = promptkit(*arguments, PYTHONIOENCODING=encoding)
         assert (code, err) == (0, b"") and out
         if "--json" in arguments:
@@ -75,9 +76,6 @@ def test_a_small_quota_never_leaves_half_a_document_with_code_0(tmp_path: Path) 
 
 @pytest.mark.parametrize("arguments", ["--help", *(pytest.param(one, marks=SLOW) for one in ("tasks", "tasks --json"))])
 def test_a_reader_that_has_gone_hears_nothing_and_the_code_is_1(arguments: str) -> None:
-    command = f"{{ {sys.executable} -m promptkit {arguments}; echo $? >&2; }} | head -c 1 >/dev/null"
-    done = subprocess.run(["bash", "-c", f"(sleep 0.1; {command})"], stderr=subprocess.PIPE, check=False)
-    assert done.stderr in (b"1\n", b"0\n")  # 0 where all was in the pipe before the reader went
     read, write = os.pipe()
     os.close(read)
     code, _, err = promptkit(*arguments.split(), stdout=write)
@@ -91,6 +89,10 @@ def test_a_closed_standard_output_is_an_error() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith(b"error: standard output is closed") and done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.slow
+def test_a_closed_standard_error_changes_nothing() -> None:
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m promptkit vote /nowhere 2>&-"], stdout=subprocess.PIPE, check=False
     )
