@@ -39,6 +39,8 @@ def main() -> None:
         os._exit(130)
     try:
         app()
+    except KeyboardInterrupt:  # in the moment before the process ends
+        os._exit(INTERRUPTED)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             os._exit(INTERRUPTED)  # threads that wait for a server would keep the process

@@ -74,7 +74,12 @@ class _Group(TyperGroup):
             return code if isinstance(code, int) else 0
 
         with interrupts.listening():
-            code = guarded(work)
+            try:
+                code = guarded(work)
+            except KeyboardInterrupt:  # after the command, or in what surrounds it
+                code = interrupts.INTERRUPTED
+            if code == interrupts.INTERRUPTED and interrupts.pressed():
+                interrupts.tell()
         if standalone_mode:
             sys.exit(code)
         return code

@@ -26,7 +26,8 @@ class _State:
     """What the handler of the process knows."""
 
     pressed = False
-    line = "interrupted"
+    told = False
+    line = ""
 
 
 def pressed() -> bool:
@@ -36,7 +37,7 @@ def pressed() -> bool:
 
 def forget() -> None:
     """Takes Ctrl-C as answered, for a command that goes on after it."""
-    _State.pressed = False
+    _State.pressed = _State.told = False
 
 
 def _leave() -> None:
@@ -65,7 +66,7 @@ def _on_swallowed(report: Any) -> None:
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
     """Takes Ctrl-C inside the block, unless this process was started to ignore it, as by ``nohup``."""
-    _State.pressed, _State.line = False, "interrupted"
+    _State.pressed, _State.told, _State.line = False, False, "interrupted: nothing was changed"
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
@@ -92,7 +93,10 @@ def running(command: str, values: Mapping[str, Any]) -> None:
 
 
 def tell() -> None:
-    """Prints the one line about the command that was interrupted."""
+    """Prints the one line about the command that was interrupted, once."""
+    if _State.told:
+        return
+    _State.told = True
     with contextlib.suppress(OutputError):
         say_error(_State.line)
         flush()
