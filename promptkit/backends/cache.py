@@ -26,7 +26,7 @@ class CacheStats:
     """What became of the samples and scores that were asked for.
 
     Attributes:
-        hits: Found, or asked for twice in one call.
+        hits: Found, waited for while another thread or process asked, or asked for twice in one call.
         misses: Asked of the backend.
         bad_rows: Damaged rows found on the way; they count as misses and are replaced.
     """
@@ -44,9 +44,10 @@ class CachedBackend:
 
     Each sample is remembered on its own: after 5 samples of a prompt, 20 ask for 15 more. An answer is found again only
     if nothing that can change it has changed: model, server, learned weights, prompt, every field of the sampling, seed
-    and sample index. Many threads and processes may share a file. An answer is stored as soon as it is there, so a run
-    that was killed goes on where it stopped. Failures are never remembered. Damaged rows are asked for again. If the
-    file cannot be read or written, there is one warning, and the work goes on without it.
+    and sample index. Many threads and processes may share a file: one of them asks, and the others wait for its answer
+    (``cache_flights``); who asks may fail or be killed, and another takes its place. An answer is stored as soon as it
+    is there, so a run that was killed goes on where it stopped. Failures are never remembered. Damaged rows are asked
+    for again. If the file cannot be read or written, there is one warning, and the work goes on without it.
 
     A remembered answer keeps its numbers of tokens, so costs in tokens do not depend on the cache; its prompt tokens
     are ``cached_tokens``, and it took no calls and no seconds.

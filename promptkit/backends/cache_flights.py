@@ -25,8 +25,8 @@ __all__ = ["LEASE", "LIMIT", "Flight", "Flights"]
 
 LEASE = 6.0
 """Seconds for which a claim holds that nobody extends."""
-LIMIT = 600.0
-"""Seconds without any progress after which a waiter asks by itself."""
+LIMIT = 120.0
+"""Seconds without any progress after which a waiter asks by itself, which costs a call and changes no answer."""
 _BEAT = LEASE / 4
 _FAILED = 3.0  # seconds for which waiters can see that the one they waited for failed
 _POLL = (0.02, 0.2)  # seconds between two looks, at first and at last

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -28,6 +28,7 @@ class _State:
     pressed = False
     told = False
     line = ""
+    hook: Callable[[Any], object] = staticmethod(sys.__unraisablehook__)
 
 
 def pressed() -> bool:
@@ -60,7 +61,7 @@ def _on_swallowed(report: Any) -> None:
     if issubclass(report.exc_type, KeyboardInterrupt):
         tell()
         _leave()
-    sys.__unraisablehook__(report)
+    _State.hook(report)
 
 
 @contextlib.contextmanager
@@ -71,7 +72,7 @@ def listening() -> Iterator[None]:
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    before = sys.unraisablehook
+    before = _State.hook = sys.unraisablehook
     signal.signal(signal.SIGINT, _on_signal)
     sys.unraisablehook = _on_swallowed
     try:

@@ -161,34 +161,34 @@ def test_a_second_interrupt_ends_what_the_first_could_not() -> None:
     assert end(process)[0] == 130
 
 
+def newest(checkpoint: Path) -> str:
+    return max((path.name for path in checkpoint.glob("step-*") if (path / "manifest.json").exists()), default="")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_goes_on_from_where_a_signal_ended_it(tmp_path: Path, number: signal.Signals) -> None:
     how = random.Random(number)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    common = ("fit", "tone", "--strategy", "lora", "--epochs", "1", "--set", "patience=null", "--json")
-    assert end(start(*common, "--out", str(whole)))[0] == 0
-    checkpoint = tmp_path / "checkpoint"
+    whole, parts, checkpoint = tmp_path / "whole", tmp_path / "parts", tmp_path / "checkpoint"
+    common = ("fit", "tone", "--strategy", "lora", "--epochs", "1", "--set", "checkpoint_every=2", "--json")
     command = (*common, "--out", str(parts), "--checkpoint", str(checkpoint))
-    ended = 0
-    for _ in range(20):
+    for _ in range(3):
+        before = newest(checkpoint)
         process = start(*command)
-        deadline = time.monotonic() + how.uniform(4.0, 9.0)
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if process.poll() is None:
-            process.send_signal(number)
+        while newest(checkpoint) == before:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        time.sleep(how.uniform(0.0, 0.5))
+        process.send_signal(number)
         code, _, err = end(process)
-        if code == 0:
-            break
-        assert (
-            err.count("\n") == 1 and code == (130 if number == signal.SIGINT else err and 143)
-        ) or code == -number, err
-        ended += 1
-        if err.startswith("stopped: "):
-            assert f"told to end ({number.name})" in err and any(checkpoint.iterdir())
-    assert ended and code == 0
+        assert code == (130 if number == signal.SIGINT else 143), err
+        assert err.startswith(f"stopped: train: told to end ({number.name}) after step ") and err.count("\n") == 1, err
+        step = int(err.partition("after step ")[2].partition(" ")[0])
+        assert newest(checkpoint) == f"step-{step:08d}" and not parts.exists()
+    for arguments in (command, (*common, "--out", str(whole))):
+        code, _, err = end(start(*arguments))
+        assert code == 0, err
     model = pk.LocalBackend("reference")
     one, two = pk.load(whole, model), pk.load(parts, model)
     assert one.lora == two.lora  # type: ignore[attr-defined]
