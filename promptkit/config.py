@@ -31,7 +31,7 @@ from promptkit.backends import Backend
 from promptkit.data import load_examples
 from promptkit.data.rows import read_file
 from promptkit.domains import read_mapping
-from promptkit.errors import DataError, SettingError, TaskError, explain, one_of
+from promptkit.errors import DataError, SettingError, TaskError, explain, one_of, opens
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
 from promptkit.ladder.fitting import ClimbProgress
 from promptkit.task import Task, list_tasks, load_task
@@ -144,6 +144,7 @@ class ClimbConfig(BaseModel):
         )
 
 
+@opens(SettingError, of="read_config", others=True)
 def read_config(path: str | os.PathLike[str], **changes: Any) -> ClimbConfig:
     """Reads a climb from a YAML file.
 

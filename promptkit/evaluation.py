@@ -165,6 +165,10 @@ def evaluate(
         >>> pk.evaluate(predictor, data.test[:20], ["exact_match"])["exact_match"].n
         20
     """
+    if isinstance(predictor, type) or not callable(getattr(predictor, "predict", None)):
+        got = predictor if predictor is None or isinstance(predictor, str) else type(predictor).__name__
+        must = "something with predict, as adapter.fit(train, backend) and load(folder, backend) return"
+        raise SettingError(explain("predictor", of="evaluate", must=must, got=got))
     names = list(dict.fromkeys(metrics if metrics is not None else predictor.task.metrics))
     if isinstance(metrics, str) or not names:
         raise SettingError(explain("metrics", of="evaluate", must="a list of metric names", got=metrics))

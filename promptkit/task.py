@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptkit.domains import check_name, domain_folder, list_tasks, read_mapping, read_text, templates_root
-from promptkit.errors import TaskError, TemplateError, explain, one_of
+from promptkit.errors import TaskError, TemplateError, explain, one_of, opens
 from promptkit.readout.reader import Reader, ReaderSpec
 from promptkit.template import NEWLINES, Template, compile_template, fold_blank_lines
 from promptkit.types import Ask
@@ -240,6 +240,7 @@ def _as_task_error(error: ValidationError, of: str) -> TaskError:
     return TaskError(" | ".join(texts[:5]))
 
 
+@opens(TaskError, of="load_task", which="source", must="a name or a path")
 def load_task(source: str | os.PathLike[str]) -> Task:
     """Loads a task.
 

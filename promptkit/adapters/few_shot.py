@@ -13,6 +13,7 @@ from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.search import search_demonstrations
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
+from promptkit.backends.base import check_backend
 from promptkit.errors import DataError, SettingError, explain
 from promptkit.selection import select
 from promptkit.task import Task
@@ -80,6 +81,7 @@ class FewShot:
             DataError: There are fewer usable examples than shots, or a rationale is missing.
             SettingError: A setting does not fit the task or the backend.
         """
+        check_backend(backend, of="fit")
         if self.answer_by == "likelihood" and not self.task.labels:
             raise SettingError(
                 explain(

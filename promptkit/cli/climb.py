@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ import typer
 
 from promptkit.cli.models import open_model
 from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Cache, Json, Traceback
-from promptkit.cli.show import Bar, print_json, print_table, printable
+from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -131,7 +130,7 @@ def climb(
             page.parent.mkdir(parents=True, exist_ok=True)
             result.report(page)
         if not json:
-            print(printable(str(result)), end="\n\n" if several else "\n", flush=True)
+            say(str(result), end="\n\n" if several else "\n", at_once=True)
         records.append(result.record)
     _end(records, pages if report else [], json=json)
 
@@ -144,7 +143,7 @@ def _climb(settings: ClimbConfig, backend: pk.Backend, resume: bool) -> pk.Climb
         try:
             return settings.climb(backend, resume=resume, progress=_show(bar))
         except pk.TrainingStopped as stopped:
-            print(f"stopped: {printable(str(stopped))}; go on with --resume", file=sys.stderr)
+            say_error(f"stopped: {stopped}; go on with --resume")
             raise typer.Exit(_INTERRUPTED) from None
 
 
@@ -169,7 +168,7 @@ def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
     elif len(records) > 1:
         print_table(_COLUMNS, [_row(record) for record in records], numbers=_COLUMNS[3:])
         reasons = [f"{one.task.name}: {one.decision.reason}" for one in records if one.decision]
-        print("", *map(printable, reasons), "", *(f"{page} is written" for page in pages), sep="\n")
+        say("\n".join(["", *reasons, "", *(f"{page} is written" for page in pages)]))
     decisions = [record.decision for record in records]
     if any(decision is None or decision.winner is None for decision in decisions):
         raise typer.Exit(_NOTHING)

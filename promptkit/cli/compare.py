@@ -21,7 +21,8 @@ from promptkit.cli.options import (
     Seed,
     Traceback,
 )
-from promptkit.cli.show import Bar, print_json, printable
+from promptkit.cli.reports import count_errors, end_with
+from promptkit.cli.show import Bar, print_json, say
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -88,6 +89,9 @@ def compare(
         promptkit eval apples --shots 0,4 --json > reports.json
 
         promptkit compare reports.json --baseline zero-shot --margin 0.02
+
+    Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 more than a tenth of the
+    requests of one arm failed.
     """
     import promptkit as pk
 
@@ -119,13 +123,17 @@ def compare(
         "per_hour": price_hour,
     }
     price = pk.Price(**prices) if any(prices.values()) else None
+    asked = {name: found.reports[name] for name, one in known.items() if not isinstance(one, Mapping)}
     sums = _paybacks(found, known, price) if break_even else {}
     if json:
-        print_json({**found.to_dict(), **({"break_even": {k: v.to_dict() for k, v in sums.items()}} if sums else {})})
-        return
-    print(found.table)
-    for name, one in sums.items():
-        print(printable(f"\n{name} instead of {found.baseline}\n{one}"))
+        more: dict[str, Any] = {"break_even": {k: v.to_dict() for k, v in sums.items()}} if sums else {}
+        more |= {"errors": {name: count_errors(report) for name, report in asked.items()}} if asked else {}
+        print_json({**found.to_dict(), **more})
+    else:
+        say(found.table)
+        for name, one in sums.items():
+            say(f"\n{name} instead of {found.baseline}\n{one}")
+    end_with(asked)
 
 
 def _open(texts: list[str], make: Callable[[], pk.Backend]) -> dict[str, Any]:

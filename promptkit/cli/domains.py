@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from promptkit.cli.options import Json, Traceback
-from promptkit.cli.show import print_json, print_table
+from promptkit.cli.show import print_json, print_table, say
 
 __all__ = ["new", "tasks"]
 
@@ -62,5 +62,5 @@ def new(
     if json:
         print_json({"name": name, "folder": str(path), "files": files})
         return
-    print(f"{path}: {', '.join(files)}")
-    print(f"Next: put your own rows and settings there, then run  promptkit eval {path.as_posix()}")
+    say(f"{path}: {', '.join(files)}")
+    say(f"Next: put your own rows and settings there, then run  promptkit eval {path.as_posix()}")

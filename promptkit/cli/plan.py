@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.options import Json, NoServer, Traceback
-from promptkit.cli.show import print_json, printable
+from promptkit.cli.show import print_json, say
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -66,7 +66,7 @@ def plan(
     if json:
         print_json(told.to_json())
     else:
-        print(printable(str(told)))
+        say(str(told))
 
 
 def _parse_targets(text: str | None) -> str | list[str] | None:

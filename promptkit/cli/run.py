@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from promptkit.cli.failures import FAILED, NOTHING, tell_failures
 from promptkit.cli.inputs import read_queries
 from promptkit.cli.models import open_model
 from promptkit.cli.options import (
@@ -29,7 +30,7 @@ from promptkit.cli.options import (
     VoteRule,
     parse_shots,
 )
-from promptkit.cli.reports import describe, print_reports
+from promptkit.cli.reports import describe, end_with, print_reports
 from promptkit.cli.show import Bar, print_json, print_table
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def predict(
     A question is a JSON object with the fields of the task; for a task of one field a plain line will do:
 
         echo "Jane has 2 apples. She bought 3 more. How many apples does Jane have now?" | promptkit predict apples
+
+    Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 a request failed.
     """
     import promptkit as pk
 
@@ -85,8 +88,8 @@ def predict(
         print_table(["id", "answer"], rows)
     failed = [one for one in predictions if one.error is not None]
     if failed:
-        first = f"the first is {failed[0].id!r}: {failed[0].error}"
-        raise pk.BackendError(f"{len(failed)} of {len(predictions)} questions could not be answered; {first}")
+        tell_failures(f"{known.name}, first {failed[0].id!r}", [str(one.error) for one in failed], len(predictions))
+        raise typer.Exit(NOTHING if len(failed) == len(predictions) else FAILED)
 
 
 def evaluate(
@@ -117,7 +120,13 @@ def evaluate(
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Score few-shot prompting, chain of thought or a saved predictor, with intervals and costs."""
+    """Score few-shot prompting, chain of thought or a saved predictor, with intervals and costs.
+
+    Requests that failed are told on standard error; answers that could not be read are no failures.
+
+    Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 more than a tenth of the
+    requests of one strategy failed.
+    """
     import promptkit as pk
 
     numbers = parse_shots(shots)
@@ -141,6 +150,7 @@ def evaluate(
         with Bar(f"{known.name}: {name}") as bar:
             reports[known.name, name] = pk.evaluate(predictor, chosen, metric or None, seed=seed, progress=bar)
     print_reports(reports, model=model, json=json)
+    end_with({name: report for (_, name), report in reports.items()})
 
 
 def choose_adapter(

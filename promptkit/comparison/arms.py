@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from promptkit.data.groups import Group, Grouping, find_groups
-from promptkit.errors import DataError, SettingError, explain, one_of
+from promptkit.errors import DataError, SettingError, explain, one_of, opens
 from promptkit.evaluation import Cost, Report, evaluate
 from promptkit.types import Example, Progress, Usage
 
@@ -84,6 +84,7 @@ class Scored:
         )
 
 
+@opens(DataError, of="load_reports")
 def load_reports(path: str | os.PathLike[str]) -> dict[str, Mapping[str, Any]]:
     """Reads saved reports: that of ``Report.to_json``, or the list that ``promptkit eval --json`` prints.
 

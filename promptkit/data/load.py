@@ -15,7 +15,7 @@ from promptkit.data.check import BadRow, Layout, check_columns, complain, conver
 from promptkit.data.rows import SUFFIXES, Raw, kind_of, read_columns, read_file, read_items
 from promptkit.data.splits import SPLIT_NAMES, Data, Split, check_shares, divide
 from promptkit.domains import check_name
-from promptkit.errors import DataError, LeakageError, SettingError, TaskError, explain, one_of
+from promptkit.errors import DataError, LeakageError, SettingError, TaskError, explain, one_of, opens
 from promptkit.task import Task, load_task, templates_root
 from promptkit.types import Example
 
@@ -38,6 +38,7 @@ class _Table:
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
+@opens(DataError, of="load_examples", which="source", others=True)
 def load_examples(
     source: object,
     *,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
-from promptkit.errors import DataError, explain, one_of
+from promptkit.errors import DataError, explain, one_of, opens
 
 __all__ = ["MAX_CELL", "MAX_FILE", "MAX_LINE", "SUFFIXES", "Raw", "read_columns", "read_file", "read_items"]
 
@@ -61,6 +61,7 @@ def kind_of(path: Path) -> str:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
+@opens(DataError, of="load_examples")
 def read_file(path: Path) -> list[Raw]:
     """Reads one .jsonl, .ndjson, .csv, .tsv or .json file, or one of these with .gz.
 

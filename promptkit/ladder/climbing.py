@@ -12,8 +12,9 @@ from typing import Literal
 from promptkit.adapters import PlanPredictor, Predictor
 from promptkit.adapters.base import as_queries
 from promptkit.backends import Backend
+from promptkit.backends.base import check_backend
 from promptkit.data import Data, Split
-from promptkit.errors import LeakageError, PromptkitError, explain
+from promptkit.errors import LeakageError, PromptkitError, check_path, explain
 from promptkit.evaluation import Report, evaluate
 from promptkit.ladder.ascent import Ascent, Rules
 from promptkit.ladder.budget import Budget, Purse
@@ -140,6 +141,7 @@ def climb(
         >>> result.record.decision.winner, result.record.decision.stopped, result.test["numeric_match"].mean
         ('2 shots', 'target', 1.0)
     """
+    check_backend(backend, of="climb")
     check_numbers(margin=margin, confidence=confidence, seed=seed, block=block, retries=retries)
     metric, wanted = read_target(target, task)
     forced = check_leakage(data, on_leakage)
@@ -148,7 +150,7 @@ def climb(
     pool = make_pool(data.train, data.dev, folds=folds, seed=seed)
     for example in pool.examples:
         get_metric(metric).score(example.target, example.targets)  # a target without anything to see ends it here
-    run = RunFolder(Path(folder) if folder is not None else None, resume=resume)
+    run = RunFolder(check_path(folder, "folder", of="climb") if folder is not None else None, resume=resume)
     try:
         sealed = SealedTest(data.test, run.journal)
         queries = _unlabelled(task, unlabelled, pool, sealed, on_leakage)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from promptkit.errors import ArtifactError, SettingError, explain
+from promptkit.errors import ArtifactError, SettingError, explain, opens
 
 __all__ = ["Journal", "JournalError", "RunLock"]
 
@@ -143,6 +143,7 @@ class RunLock:
         SettingError: Another process works in the folder.
     """
 
+    @opens(ArtifactError, of="climb", which="folder", place=1)
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "lock").open("a+b")
         try:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from promptkit.errors import ArtifactError, explain
+from promptkit.errors import ArtifactError, explain, opens
 from promptkit.ladder.facts import (
     Bounds,
     CostFacts,
@@ -307,6 +307,7 @@ class Record(Facts):
             raise ArtifactError(f"{target.name} could not be written: {error.strerror or error}") from error
 
 
+@opens(ArtifactError, of="load_record")
 def load_record(path: str | os.PathLike[str]) -> Record:
     """Reads a decision record.
 
