@@ -39,7 +39,12 @@ _UNIT = re.compile(f"[{_TOUCHING}]")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\u02d7\u2796\u207b\ufe63\uff0d"), "-")
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ＇`´"), "'")
 _WORD = re.compile(r"[^\W_]")
+_LEAD = re.compile(  # what may stand between a marker and the label that it announces
+    r"(?:[\W_]|\b(?:is|are|was|be|the|option|choice|letter|label|class|category|answer|ist|est|es|é)\b|[是为為])*",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?", re.ASCII)
+_LEADING_ZERO = re.compile(r"-?0\d")
 _ESCAPED = re.compile(r"\\([-+.*#$%&_{}~|<>()\[\]!])")
 _WRAPPER = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|sf)|left|right|emph|underline)(?![a-zA-Z])\s?"
@@ -104,20 +109,43 @@ def _plain(text: str) -> str:
 
 def _bounded(label: str) -> str:
     """Returns a pattern for one label that is not a part of a longer word; white space is elastic."""
-    body = _GAP.join(re.escape(word) for word in label.split())
-    first, last = re.escape(label[0]), re.escape(label[-1])
+    body = _elastic(label)
     if _UNIT.match(label[0]):
         before = rf"(?<![{_TOUCHING}@#&\\/+±~^-])(?<![{_TOUCHING}][.'*])" + (
             r"(?<!\d[,:])" if label[0].isdigit() else ""
         )
     else:
-        before = rf"(?<![{_TOUCHING}{first}])" if label[0].isascii() else ""
+        before = rf"(?<![{_TOUCHING}{_edge(label[0])}])" if label[0].isascii() else ""
     if _UNIT.match(label[-1]):
         starred = rf"(?!\*(?:[{_TOUCHING}]|(?![*\w])))"
         after = rf"(?![{_TOUCHING}@#&\\/+^-])(?![.'][{_TOUCHING}])(?![,:]\d)(?!\s?(?:%|\+(?!\w))){starred}"
     else:
-        after = rf"(?![{_TOUCHING}{last}])" if label[-1].isascii() else ""
+        after = rf"(?![{_TOUCHING}{_edge(label[-1])}])" if label[-1].isascii() else ""
     return f"{before}{body}{after}"
+
+
+def _edge(char: str) -> str:
+    """Returns what may not touch a sign at the edge of a label, for a character class."""
+    return r"+#/&@\\^~-" if char in "+#/&@\\^~-" else "" if char in ".!?" else re.escape(char)
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    """Returns a pattern for any of the labels, the longest first.
+
+    A label that holds another one also matches as a part of a longer word, but then in a group: so the shorter one is
+    not read out of it, as "no" is not out of "no answers".
+    """
+    found = []
+    for label in sorted(words, key=lambda label: (-len(label), label)):
+        found.append(_bounded(label))
+        if any(other != label and other.casefold() in label.casefold() for other in words):
+            found.append(f"({_elastic(label)})")
+    return "|".join(found)
+
+
+def _elastic(label: str) -> str:
+    """Returns a pattern for a label in which white space and markup between words do not count."""
+    return _GAP.join(re.escape(word) for word in label.split())
 
 
 class LabelFinder:
@@ -144,10 +172,8 @@ class LabelFinder:
         self._tags = any("<" in label for label in labels)
         self._pattern: re.Pattern[str] | None = None
         if words:
-            longest_first = sorted(words, key=lambda label: (-len(label), label))
-            starts = "".join(sorted({re.escape(label[0]) for label in longest_first}))
-            body = "|".join(map(_bounded, longest_first))
-            body = f"(?=[{starts}])(?:{body})"  # most places are ruled out by their first character
+            starts = "".join(sorted({re.escape(label[0]) for label in words}))
+            body = f"(?=[{starts}])(?:{_alternatives(words)})"  # most places are ruled out by their first character
             if letters:
                 self._pattern = re.compile(rf"{body}|(?<=[(\[{{\"'*])(?i:{body})(?=[)\]}}\"'*])")
             else:
@@ -183,7 +209,7 @@ class LabelFinder:
         if words and numbers:
             return self._only([*words, *numbers], len(text))
         line, mentions = (folded, numbers) if numbers else (clean, words)
-        if not mentions or mentions[0].denied or _WORD.search(line[: mentions[0].start]):
+        if not mentions or mentions[0].denied or not _LEAD.fullmatch(line[: mentions[0].start]):
             return self._only(mentions, len(line))
         head, others = mentions[0], [one for one in mentions if one.label != mentions[0].label]
         joined = _JOINED.match(line, head.end)
@@ -239,7 +265,7 @@ class LabelFinder:
         """Yields the labels that a cleaned text names, those apart that are numbers."""
         before: Mention | None = None
         for match in self._pattern.finditer(clean) if self._pattern else ():
-            label = self._label(match[0])
+            label = self._label(match[0]) if match.lastindex is None else None
             if label is not None and not (self._letters and self._is_word(match)):
                 before = Mention(label, *match.span(), self._denied(clean, match.start(), before))
                 yield before
@@ -278,7 +304,8 @@ class LabelFinder:
         written = found.token.plain
         if found.value is None or written is None:
             return None
-        return self._spelling.get(written) or self._numbers.get(found.value)
+        by_value = None if _LEADING_ZERO.match(written) else self._numbers.get(found.value)
+        return self._spelling.get(written) or by_value
 
 
 def _without(text: str, mentions: Sequence[Mention]) -> str:
@@ -295,13 +322,21 @@ def _peel(text: str) -> Iterator[str]:
     text = text.strip()
     for _ in range(40):
         yield text
-        inner = unwrap(text)
-        if inner == text and len(text) > 2 and _BRACKETS.get(text[0]) == text[-1]:
-            inner = text[1:-1]
-        if inner == text:
-            behind = text[-1:] in _PEELED_BEHIND and not _STARRED.search(text)
-            inner = text[:-1] if text and behind else text[1:] if text[:1] in _PEELED_BEFORE else text
+        inner = _unpaired(text)
+        if inner == text and text[-1:] and text[-1] in ".,;:!?。，；：！？、":
+            shorter = text[:-1].rstrip()
+            inner = shorter if text[-1] not in "!?" or _unpaired(shorter) != shorter else text
+        if inner == text and text[:1] and text[0] in _PEELED_BEFORE:
+            inner = text[1:]
+        if inner == text and text[-1:] and text[-1] in _PEELED_BEHIND and not _STARRED.search(text):
+            inner = text[:-1]
         inner = inner.strip()
         if inner == text or not inner:
             return
         text = inner
+
+
+def _unpaired(text: str) -> str:
+    """Drops one pair of marks, quotes or brackets that encloses a text."""
+    inner = unwrap(text)
+    return text[1:-1] if inner == text and len(text) > 2 and _BRACKETS.get(text[0]) == text[-1] else inner

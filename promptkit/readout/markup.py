@@ -66,7 +66,9 @@ _OPENING = re.compile(r"(?<![\w*_`])([*_`]{1,3})(?=[^\s*_`]|$)")
 _IDENTIFIER = re.compile(r"[a-z0-9_]*")
 _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _STARS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]{1,300})(?<!\s)\1(?![\w*])")
+_BOLD_STARRED = re.compile(r"(?<![\w*])\*\*(?=[^\s*])([^*\n]{1,300}\*)\*\*(?![\w*])")  # the grade A* in bold
 _UNDERSCORES = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^_\n]{1,300})(?<!\s)\1(?!\w)")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _INLINE = r"b|i|sup|sub|em|strong|u|s|mark|span|code|small|big|font|tt|kbd|q|var|ins|a"
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,200}})?>", re.IGNORECASE)
 _OTHER_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?:\s[^<>]{0,200})?/?>")
@@ -262,6 +264,7 @@ def strip_emphasis(text: str) -> str:
         'It is -5, not 5*3 or a_b'
     """
     if "*" in text:
+        text = _BOLD_STARRED.sub(r"\1", text)
         text = _STARS.sub(r"\2", _STARS.sub(r"\2", text))
     if "_" in text:
         text = _UNDERSCORES.sub(r"\2", text)
@@ -281,7 +284,7 @@ def strip_tags(text: str) -> str:
         '-5\xa0m\n'
     """
     if "&" in text:
-        text = html.unescape(text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     if "<" in text:
         text = _OTHER_TAG.sub("\n", _INLINE_TAG.sub("", text))
     return text

@@ -387,12 +387,12 @@ def test_the_properties_catch_rules_that_read_parts() -> None:
         found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
         return normalize_number(found[-1]) if found else None
 
-    @settings(database=None)
+    @settings(database=None, report_multiple_bugs=False)
     @given(spelled(), st.sampled_from(KEPT))
     def reads_all(found: tuple[str, str], around: str) -> None:
         is_whole(plain_rule, found, around)
 
-    @settings(database=None)
+    @settings(database=None, report_multiple_bugs=False)
     @given(st.lists(st.integers(2, 999), min_size=2, max_size=2), st.sampled_from(TOGETHER))
     def reads_no_part(numbers: list[int], joined: str) -> None:
         is_no_part(plain_rule, numbers, joined)
