@@ -26,7 +26,7 @@ from itertools import chain, islice
 from typing import Literal, NamedTuple
 
 from promptkit.readout.finders import Found
-from promptkit.readout.markup import strip_emphasis, strip_tags, unwrap
+from promptkit.readout.markup import strip_emphasis, strip_struck, strip_tags, unwrap
 from promptkit.readout.number_text import fold_numbers
 from promptkit.readout.numbers import Expression, find_expressions, fold_window, normalize_number
 
@@ -49,7 +49,6 @@ _ESCAPED = re.compile(r"\\([-+.*#$%&_{}~|<>()\[\]!])")
 _WRAPPER = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|sf)|left|right|emph|underline)(?![a-zA-Z])\s?"
 )
-_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:s|del|strike)>[^<\n]{0,200}</(?:s|del|strike)>", re.IGNORECASE)
 _LINE_MARKS = re.compile(r"\s*(?:#{1,6}\s+|>\s*|[*•]\s+|[-+]\s+(?!\d))*")
 _QUOTES = "\"'“”‘’„‚«»‹›「」『』`"
 _PEELED_BEFORE = _QUOTES + "([{<*_$¿¡:：,，。 \t\n"
@@ -251,10 +250,7 @@ class LabelFinder:
         """Drops markup from a text and folds it, letter case aside."""
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        if "~~" in text or "<" in text:
-            text = _STRUCK.sub(" ", text)
-        if not self._tags:
-            text = strip_tags(text)
+        text = strip_struck(text) if self._tags else strip_tags(text)
         if "\\" in text:
             text = _ESCAPED.sub(r"\1", _WRAPPER.sub("", text))
         if self._letters:

@@ -26,6 +26,7 @@ __all__ = [
     "strip_closing",
     "strip_emphasis",
     "strip_mark",
+    "strip_struck",
     "strip_tags",
     "unwrap",
 ]
@@ -68,6 +69,7 @@ _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _STARS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]{1,300})(?<!\s)\1(?![\w*])")
 _BOLD_STARRED = re.compile(r"(?<![\w*])\*\*(?=[^\s*])([^*\n]{1,300}\*)\*\*(?![\w*])")  # the grade A* in bold
 _UNDERSCORES = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^_\n]{1,300})(?<!\s)\1(?!\w)")
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:s|del|strike)>[^<\n]{0,200}</(?:s|del|strike)>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _INLINE = r"b|i|sup|sub|em|strong|u|s|mark|span|code|small|big|font|tt|kbd|q|var|ins|a"
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,200}})?>", re.IGNORECASE)
@@ -273,8 +275,21 @@ def strip_emphasis(text: str) -> str:
     return text
 
 
+def strip_struck(text: str) -> str:
+    """Drops words that are struck through, since they are taken back.
+
+    Args:
+        text: Text in which a number or label is looked for.
+
+    Example:
+        >>> strip_struck("~~11~~ 12")
+        '  12'
+    """
+    return _STRUCK.sub(" ", text) if "~~" in text or "<" in text else text
+
+
 def strip_tags(text: str) -> str:
-    r"""Resolves HTML entities and drops HTML tags; a tag that is no mark on words becomes a line break.
+    r"""Resolves HTML entities, drops words struck through and HTML tags; one that marks no words becomes a line break.
 
     Args:
         text: Text in which a number or label is looked for.
@@ -285,6 +300,7 @@ def strip_tags(text: str) -> str:
     """
     if "&" in text:
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    text = strip_struck(text)
     if "<" in text:
         text = _OTHER_TAG.sub("\n", _INLINE_TAG.sub("", text))
     return text

@@ -54,15 +54,24 @@ _SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]
 _UNIT = r"[ \u00a0]?[%°'\"′″!)\]}]{0,3}(?:[ \u00a0]?[A-Za-zµμΩ°€£][A-Za-zµμΩ°/^0-9-]{0,15}){0,2}[)\]}]{0,3}"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
 _EQUALS = re.compile(rf"{_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈|<<)?{_SIGNS}")
+_GAP = r"[ \u00a0{}(]{0,4}"
+_TO = (
+    r"to|or|bis|oder|ou|through|until|vs\.?|versus|and/or|plus|minus|times|mod|choose|over|point"
+    r"|(?:divided|multiplied)[ ]by"
+)
+_COMPOUND = (
+    r"h|hrs?|hours?|d|days?|min|mins|minutes?|ft|feet|foot|lbs?|pounds?|years?|yrs?|weeks?|months?|dollars?|euros?"
+)
 _LINKS = re.compile(
     "|".join(
         (
-            # an operator, a range or an alternative, perhaps with a unit before it
             rf"[ \u00a0]:[ \u00a0]{_SIGNS}",  # a ratio
-            rf"{_UNIT}[ \u00a0]?(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]"
-            rf"|\b(?:to|or|bis|oder|ou|through|until|vs\.?|versus|and/or)\b){_SIGNS}",
-            rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?[ \u00a0]\b(?:and|und|et|y|e|og|och)\b){_SIGNS}",  # a list
+            # an operator, a range or an alternative, perhaps with a unit before it
+            rf"{_UNIT}{_GAP}(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]|\b(?:{_TO})\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
+            # a list
+            rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?{_GAP}\b(?:and|und|et|y|e|og|och)\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
             rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_SIGNS}",  # nothing but space between
+            rf"[ \u00a0]?(?:{_COMPOUND})\.?,?[ \u00a0]?(?:and[ ])?{_SIGNS}",  # 5 ft 3 in
             rf"(?:st|nd|rd|th)?[ \u00a0]{{0,2}}(?:of )?{_MONTH},?[ \u00a0]",  # a date
             r"[^\w\s=≈]{1,8}",  # signs that touch both numbers
         )
