@@ -32,7 +32,7 @@ from promptkit.readout.numbers import Expression, find_expressions, fold_window,
 
 __all__ = ["LabelFinder", "fold_label"]
 
-_WINDOW = 20_000  # of a longer text the end is looked at, and the first line; of a longer line its start
+_WINDOW = 10_000  # of a longer text the end is looked at, and the first line; of a longer line its start
 # What may not touch a label: digits and the letters of scripts that write with spaces. Others may, as in 答案是B.
 _TOUCHING = r"0-9A-Za-z_ªµºÀ-ÖØ-öø-ͯͰ-ෟႠ-ჿሀ-ᛰḀ-῿"
 _UNIT = re.compile(f"[{_TOUCHING}]")
@@ -49,6 +49,7 @@ _ESCAPED = re.compile(r"\\([-+.*#$%&_{}~|<>()\[\]!])")
 _WRAPPER = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|sf)|left|right|emph|underline)(?![a-zA-Z])\s?"
 )
+_ANGLED = re.compile(r"<(?!(?:b|i|u|s|a|q|p|em|code|strong|mark)>)([^<>/\s][^<>/]{0,60})>", re.IGNORECASE)
 _LINE_MARKS = re.compile(r"\s*(?:#{1,6}\s+|>\s*|[*•]\s+|[-+]\s+(?!\d))*")
 _QUOTES = "\"'“”‘’„‚«»‹›「」『』`"
 _PEELED_BEFORE = _QUOTES + "([{<*_$¿¡:：,，。 \t\n"
@@ -250,12 +251,18 @@ class LabelFinder:
         """Drops markup from a text and folds it, letter case aside."""
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if "<" in text and not self._letters:
+            text = _ANGLED.sub(self._angled, text)
         text = strip_struck(text) if self._tags else strip_tags(text)
         if "\\" in text:
             text = _ESCAPED.sub(r"\1", _WRAPPER.sub("", text))
         if self._letters:
             text = _MARKED_LETTER.sub(r'"\2"', text)
         return _plain(strip_emphasis(text))
+
+    def _angled(self, match: re.Match[str]) -> str:
+        """Keeps a label in angle brackets, which would be taken for a tag."""
+        return f"({match[1]})" if fold_label(match[1]) in self._spelling and not self._tags else match[0]
 
     def _word_mentions(self, clean: str) -> Iterator[Mention]:
         """Yields the labels that a cleaned text names, those apart that are numbers."""

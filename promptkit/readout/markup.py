@@ -38,7 +38,7 @@ _TAG = re.compile(
 )
 _LINE_BREAKS = r"\r\n\u2028\u2029\x85"
 _LINE = re.compile(rf"[^{_LINE_BREAKS}]*")
-_FENCE_LINE = re.compile(r"(?:`{3,}|~{3,})[\w+#.-]{0,30}[ \t]*")
+_FENCE_LINE = re.compile(r"(?:(?:`{3,}|~{3,})[\w+#.-]{0,30}|\$\$|\\\[|\*\*)[ \t]*")
 _FENCED = re.compile(r"(?P<fence>`{3,}|~{3,})[\w+#.-]{0,30}[ \t]*\n(?P<inner>.*)\n[ \t]*(?P=fence)", re.DOTALL)
 _LATEX_TEXT = re.compile(r"(?P<dollar>\$\$|\$|)\\(?:boxed|text|textbf)\{(?P<inner>[^{}]*)\}(?P=dollar)")
 _PAIRS = {
@@ -129,7 +129,7 @@ class Line(NamedTuple):
 
 
 def first_line(text: str) -> Line | None:
-    r"""Returns the first line with any text; a line that only opens a code fence is passed over.
+    r"""Returns the first line with any text; one that only opens a code fence or a formula is passed over.
 
     Args:
         text: Any text.
@@ -143,7 +143,9 @@ def first_line(text: str) -> Line | None:
     """
     body = text.lstrip()
     line = _LINE.match(body)
-    if line is not None and _FENCE_LINE.fullmatch(line[0]):
+    for _ in range(2):
+        if line is None or not _FENCE_LINE.fullmatch(line[0]):
+            break
         body = body[line.end() :].lstrip()
         line = _LINE.match(body)
     if not body or line is None:

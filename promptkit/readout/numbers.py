@@ -48,9 +48,10 @@ __all__ = [
     "normalize_number",
 ]
 
-_WINDOW = 20_000
+_WINDOW = 10_000
 _LONGEST = 200  # numbers in one expression; a longer one is not looked at to its end, and abstains
-_SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]?[{\[(*]{0,3}"
+_BARE_SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]?"
+_SIGNS = _BARE_SIGNS + r"[{\[(*]{0,3}"
 _UNIT = r"[ \u00a0]?[%°'\"′″!)\]}]{0,3}(?:[ \u00a0]?[A-Za-zµμΩ°€£][A-Za-zµμΩ°/^0-9-]{0,15}){0,2}[)\]}]{0,3}"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
 _EQUALS = re.compile(rf"{_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈|<<)?{_SIGNS}")
@@ -70,8 +71,9 @@ _LINKS = re.compile(
             rf"{_UNIT}{_GAP}(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]|\b(?:{_TO})\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
             # a list
             rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?{_GAP}\b(?:and|und|et|y|e|og|och)\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
-            rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_SIGNS}",  # nothing but space between
+            rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_BARE_SIGNS}",  # nothing but space between
             rf"[ \u00a0]?(?:{_COMPOUND})\.?,?[ \u00a0]?(?:and[ ])?{_SIGNS}",  # 5 ft 3 in
+            rf"[ \u00a0]?(?:[,;]|and\b){_GAP}(?:and )?[A-Za-z]{{1,2}}[ \u00a0]?={_SIGNS}",  # x = 1, y = 2
             rf"(?:st|nd|rd|th)?[ \u00a0]{{0,2}}(?:of )?{_MONTH},?[ \u00a0]",  # a date
             r"[^\w\s=≈]{1,8}",  # signs that touch both numbers
         )
@@ -177,7 +179,7 @@ def find_number(text: str, which: Literal["first", "last"] = "last", decimal: st
     """Finds the first or the last number of a text.
 
     Args:
-        text: Any text. Of a long one 20,000 characters at its start or its end are looked at.
+        text: Any text. Of a long one 10,000 characters at its start or its end are looked at.
         which: Which number to return.
         decimal: The decimal sign, ``"."`` or ``","``; the canonical spelling has it too.
 
@@ -206,7 +208,7 @@ def find_number(text: str, which: Literal["first", "last"] = "last", decimal: st
 
 
 def fold_window(text: str, which: Literal["first", "last"], decimal: str) -> tuple[str, bool]:
-    """Spells one end of a text plainly: 20,000 characters.
+    """Spells one end of a text plainly: 10,000 characters.
 
     Args:
         text: Any text.

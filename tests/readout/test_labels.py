@@ -134,6 +134,8 @@ MARKED = [
     ("ratings", ".4", None),
     ("ratings", "3.7 of 5", None),
     ("ratings", "4.0", "4"),
+    ("ratings", "4 (5 is too high)", "4"),
+    ("teams", "<billing>", "billing"),
     ("teams", "billing or technical", None),
     ("teams", "billing and/or technical", None),
     ("teams", "billing technical", None),

@@ -228,6 +228,7 @@ def test_normalize_number_refuses_what_is_not_one_number(text: str) -> None:
         ("$5 + $4 = $9, so he has 9", "9", "9"),
         ("640 + 30 = <<640+30=670>>670 legs. Answer: \\boxed{670}.", "670", "670"),
         ("of 12 apples 5 are red", "12", "5"),
+        ("x = 12, y = 13", None, None),
         ("1,2,3", None, None),
         ("pages 3-5", None, None),
         ("12 at 10:30", "12", None),
