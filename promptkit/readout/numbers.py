@@ -243,11 +243,10 @@ def normalize_number(text: str, decimal: str = ".") -> str | None:
         >>> normalize_number("1.234,50 €", decimal=",")
         '1234,5'
     """
-    found = list(islice(find_expressions(fold_numbers(text, decimal)), 2))
-    only = found[0] if len(found) == 1 and found[0].tokens == 1 else None
-    if only is None or only.value is None or only.token.enclosed or only.scale:
+    tokens = list(islice(scan_tokens(fold_numbers(text, decimal)), 2))
+    if len(tokens) != 1 or tokens[0].value is None or tokens[0].enclosed:
         return None
-    return _localized(only.value, decimal)
+    return _localized(tokens[0].value, decimal)
 
 
 def closes_number(rest: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptkit.readout.reader import Reader
@@ -287,16 +287,16 @@ def test_the_properties_catch_rules_that_strip_signs() -> None:
 
         return read
 
-    @settings(database=None, report_multiple_bugs=False)
-    @given(st.sampled_from(sorted(SETS)), st.integers(0, 4), st.sampled_from(KEPT + KEPT_OR_NOT))
-    def gives_it_or_abstains(name: str, place: int, around: str) -> None:
-        is_whole(last_word, SETS[name], place, around)
-
-    @settings(database=None, report_multiple_bugs=False)
-    @given(st.lists(FRAGMENTS, min_size=1, max_size=4).map(clean).filter(bool), FRAGMENTS, st.integers(0, 3), FRAGMENTS)
-    def stands_alone(labels: tuple[str, ...], before: str, place: int, behind: str) -> None:
-        names_its_answer(last_word, labels, before + labels[place % len(labels)] + behind)
-
-    for broken in (gives_it_or_abstains, stands_alone):
-        with pytest.raises(AssertionError):
-            broken()
+    caught = {"whole": 0, "alone": 0}
+    for labels in SETS.values():
+        for around in KEPT + KEPT_OR_NOT:
+            try:
+                is_whole(last_word, labels, len(labels) - 1, around)
+            except AssertionError:
+                caught["whole"] += 1
+    for labels, text in [(("C", "C++"), "C+"), (("A", "B"), "A+"), (("a-b", "c"), "xa-b")]:
+        try:
+            names_its_answer(last_word, labels, text)
+        except AssertionError:
+            caught["alone"] += 1
+    assert caught["whole"] > 100 and caught["alone"] >= 2

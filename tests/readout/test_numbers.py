@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptkit.readout.numbers import closes_number, find_number, normalize_number
@@ -407,16 +407,16 @@ def test_the_properties_catch_rules_that_read_parts() -> None:
         found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
         return normalize_number(found[-1]) if found else None
 
-    @settings(database=None, report_multiple_bugs=False)
-    @given(spelled(), st.sampled_from(KEPT))
-    def reads_all(found: tuple[str, str], around: str) -> None:
-        is_whole(plain_rule, found, around)
-
-    @settings(database=None, report_multiple_bugs=False)
-    @given(st.lists(st.integers(2, 999), min_size=2, max_size=2), st.sampled_from(TOGETHER))
-    def reads_no_part(numbers: list[int], joined: str) -> None:
-        is_no_part(plain_rule, numbers, joined)
-
-    for broken in (reads_all, reads_no_part):
-        with pytest.raises(AssertionError):
-            broken()
+    caught = {"whole": 0, "part": 0}
+    for around in KEPT:
+        for found in (("-5", "−5"), ("0.75", "0.75"), ("9500", "9{,}500")):
+            try:
+                is_whole(plain_rule, found, around)
+            except AssertionError:
+                caught["whole"] += 1
+    for joined in TOGETHER:
+        try:
+            is_no_part(plain_rule, [12, 34], joined)
+        except AssertionError:
+            caught["part"] += 1
+    assert caught["whole"] > len(KEPT) and caught["part"] > len(TOGETHER) / 2
