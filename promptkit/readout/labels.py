@@ -1,6 +1,7 @@
 r"""Labels and choice letters in text: which of a closed set is meant.
 
-A label is read whole or not at all; every step is linear in the length of the text.
+A label is read whole or not at all; every step is linear in the length of the text. Of a text of more than 10,000
+characters the end is looked at, and its first line; of such a line behind a marker the start.
 
 - **Several different labels named**: none is read, unless one is alone on the first line, or directly behind a marker
   with no second one joined to it (``Answer: B because A is too small`` is B; ``Answer: billing or technical``
@@ -28,11 +29,10 @@ from typing import Literal, NamedTuple
 from promptkit.readout.finders import Found
 from promptkit.readout.markup import strip_emphasis, strip_struck, strip_tags, unwrap
 from promptkit.readout.number_text import fold_numbers
-from promptkit.readout.numbers import Expression, find_expressions, fold_window, normalize_number
+from promptkit.readout.numbers import WINDOW, Expression, find_expressions, fold_window, normalize_number, shorten
 
 __all__ = ["LabelFinder", "fold_label"]
 
-_WINDOW = 10_000  # of a longer text the end is looked at, and the first line; of a longer line its start
 # What may not touch a label: digits and the letters of scripts that write with spaces. Others may, as in 答案是B.
 _TOUCHING = r"0-9A-Za-z_ªµºÀ-ÖØ-öø-ͯͰ-ෟႠ-ჿሀ-ᛰḀ-῿"
 _UNIT = re.compile(f"[{_TOUCHING}]")
@@ -181,7 +181,7 @@ class LabelFinder:
 
     def canonical(self, text: str) -> str | None:
         """Returns the label that the whole text spells, punctuation and markup around it aside, or ``None``."""
-        if len(text) > _WINDOW:
+        if len(text) > WINDOW:
             return None
         exact = self._spelling.get(fold_label(text))
         if exact is not None:
@@ -203,7 +203,7 @@ class LabelFinder:
         whole = self.canonical(text)
         if whole is not None:
             return Found(whole, 0, text[-1:].isspace() or not text[-1:].isalnum())
-        text = text[:_WINDOW]
+        text = shorten(text, "first")
         clean, folded = self._clean(text), self._fold(text, "first")
         words, numbers = list(self._word_mentions(clean)), list(self._number_mentions(folded))
         if words and numbers:
@@ -226,8 +226,7 @@ class LabelFinder:
         alone = self.canonical(line)
         if alone is not None:
             return Found(alone, 0, len(line.rstrip()) < len(text) or not line[-1].isalnum())
-        if len(text) > _WINDOW:
-            text = text[-_WINDOW:]
+        text = shorten(text, "last")
         clean, folded = self._clean(text), self._fold(text, "last")
         return self._only(chain(self._word_mentions(clean), self._number_mentions(folded)), len(clean))
 

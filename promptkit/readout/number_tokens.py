@@ -94,7 +94,8 @@ _SCALES = {
 }
 _SCALE = re.compile(
     rf"(?:{_SPACE}|-)?(?P<scale>(?:hundred|thousand|million|billion|trillion|lakh|crore)(?=s?(?![a-z]))|"
-    rf"(?:millionen|milliarden|milliards|millones)(?![a-z])|[万萬亿億])s?(?P<more>{_SPACE}?(?:\d|[万萬亿億]|hundred|thousand|lakh|crore|[a-z]{{1,4}}illi))?",
+    rf"(?:millionen|milliarden|milliards|millones)(?![a-z])|[万萬亿億])s?"
+    rf"(?P<more>{_SPACE}?(?:\d|[万萬亿億]|hundred|thousand|lakh|crore|[a-z]{{1,4}}illi))?",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -152,7 +153,7 @@ def _token(text: str, match: re.Match[str]) -> Token:
         value, end = _magnitude(text, chunk, match["whole"], end)
     minus = _minus(text, start)
     window = text[max(0, start - 12) : start]
-    recurring = "." in chunk and match["chunk"][len(chunk) :].startswith("..")
+    recurring = "." in chunk and match["chunk"][len(chunk) :].startswith(("..", ",,"))
     if value is None or minus is None or recurring or _BARE_COMMA.search(window) or _is_part(text, start, end):
         return Token(None, None, start, end, False)
     written = (

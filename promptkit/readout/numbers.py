@@ -39,6 +39,7 @@ from promptkit.readout.number_text import fold_numbers
 from promptkit.readout.number_tokens import Token, scan_tokens
 
 __all__ = [
+    "WINDOW",
     "Expression",
     "FoundNumber",
     "closes_number",
@@ -46,9 +47,11 @@ __all__ = [
     "find_number",
     "fold_window",
     "normalize_number",
+    "shorten",
 ]
 
-_WINDOW = 10_000
+WINDOW = 10_000
+_EDGE = 200
 _LONGEST = 200  # numbers in one expression; a longer one is not looked at to its end, and abstains
 _BARE_SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]?"
 _SIGNS = _BARE_SIGNS + r"[{\[(*]{0,3}"
@@ -218,9 +221,26 @@ def fold_window(text: str, which: Literal["first", "last"], decimal: str) -> tup
     Returns:
         The text in the spelling of ``fold_numbers``, and whether something of it was left out.
     """
-    part = slice(_WINDOW) if which == "first" else slice(-_WINDOW, None)
-    folded = fold_numbers(text[part], decimal)
-    return folded[part], len(text) > _WINDOW or len(folded) > _WINDOW
+    folded = fold_numbers(shorten(text, which), decimal)
+    return shorten(folded, which), max(len(text), len(folded)) > WINDOW
+
+
+def shorten(text: str, which: Literal["first", "last"]) -> str:
+    """Returns one end of a text: at most 10,000 characters, without what may be a part of a word at the edge.
+
+    Args:
+        text: Any text.
+        which: Which end.
+
+    Example:
+        >>> len(shorten("spammer " * 5_000, "first")), len(shorten("spammer " * 5_000, "last"))
+        (10000, 9993)
+    """
+    if len(text) <= WINDOW:
+        return text
+    if which == "first":
+        return text[: WINDOW - _EDGE] + re.sub(r"\S+$", "", text[WINDOW - _EDGE : WINDOW])
+    return re.sub(r"^\S+", "", text[-WINDOW : _EDGE - WINDOW]) + text[_EDGE - WINDOW :]
 
 
 def normalize_number(text: str, decimal: str = ".") -> str | None:

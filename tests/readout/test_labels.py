@@ -207,6 +207,13 @@ def test_labels_of_one_value_are_told_apart_by_their_spelling() -> None:
     assert [read(text) for text in ("1", "01", "It is 01.", "2.0", "001")] == ["1", "01", "01", "2", None]
 
 
+def test_a_label_at_the_edge_of_what_is_looked_at_is_not_read_in_part() -> None:
+    read = reading(("spam", "ham"), "Answer:")
+    for fill in range(9_980, 10_010):
+        assert read("Answer: " + "x" * fill + " spammer") is None
+    assert reading(("spam", "ham"))("antispam " + "x " * 4_998) is None
+
+
 def test_labels_with_a_decimal_comma() -> None:
     read = Reader({"kind": "label", "labels": ["0,5", "1"], "decimal": ","}).read
     assert [read(text) for text in ("0,5", "Es ist 0,50.", "1", "1,5")] == ["0,5", "0,5", "1", None]
