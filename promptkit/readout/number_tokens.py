@@ -67,8 +67,8 @@ _UNREADABLE_REST = re.compile(
             r"[\u0300-\u036f]",  # a line above recurring digits, or through a number
             r"-(?![A-Za-z])",
             rf"{_SPACE}[+×÷·*]{_SPACE}?[A-Za-z(]|[×÷·+*]\(|[×÷·+][A-Za-z]|\*[A-Za-z]|{_SPACE}-{_SPACE}[A-Za-z](?![A-Za-z])",
-            r"[kKMBT](?![A-Za-z])|(?:bn|mn|tn|mio|mrd|mln)(?![A-Za-z])",
-            rf"{_SPACE}(?:bn|mn|tn|mil|mio|mrd|mln|M|k|tenths?|hundredths?|thousandths?|millionths?)(?![A-Za-z])",
+            r"[kKMBT](?![A-Za-z])|(?i:bn|mn|tn|mio|mrd|mln)(?![A-Za-z])",
+            rf"{_SPACE}(?:(?i:bn|mn|tn|mil|mio|mrd|mln)|M|k|tenths?|hundredths?|thousandths?|millionths?)(?![A-Za-z])",
             r"[千百](?![克米瓦卡])",
         )
     ),

@@ -195,6 +195,7 @@ def test_normalize_number_spells_equal_numbers_alike(text: str, expected: str) -
         "5k",
         "1.5M",
         "$5m",
+        "5 Mio. Euro",
         "5 million and 3",
         "3 of 5",
         "1/-2",
