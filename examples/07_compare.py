@@ -54,7 +54,8 @@ def read_scores(file: Path) -> list[float]:
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     letters = file.name.startswith("AQUA")
-    reader = pk.Reader({"kind": "choice", "labels": [*"ABCDE"]} if letters else {"kind": "number"})
+    choice = {"kind": "choice", "labels": [*"ABCDE"], "marker": "answer is"}
+    reader = pk.Reader(choice if letters else {"kind": "number"})
     metric = pk.get_metric("exact_match" if letters else "numeric_match")
     return [metric.score(reader.read(row["completion"]), [str(row["gold"])]) for row in rows]
 

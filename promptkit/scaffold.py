@@ -26,6 +26,7 @@ instructions:
 fields: [question]
 
 # How an answer is read from what a model wrote. Other kinds: marked, number, label, choice, regex, json, text.
+# Numbers have a decimal point; {kind: number, decimal: ","} takes 0,75 and 1.234,5 (metric: numeric_match_comma).
 readers:
   direct: {kind: line}
 

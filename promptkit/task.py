@@ -40,7 +40,8 @@ class Task(BaseModel):
         instructions: Ways to say what is wanted; the first is the default.
         fields: The input fields of a query, in order.
         labels: The possible answers of a label task.
-        readers: How an answer is read, by way of asking.
+        readers: How an answer is read, by way of asking. ``decimal: ","`` in one of numbers makes the comma the
+            decimal sign of completions and targets; the metric is then ``numeric_match_comma``.
         templates: Jinja2 source of the template, by way of asking. ``"direct"`` is always there.
         metric: The main metric.
         metrics: The metrics that tables show; the main one is among them.
@@ -112,6 +113,7 @@ class Task(BaseModel):
                 must = f"given for {' and '.join(self.templates)}, one for each template of the domain"
                 raise TaskError(explain(which, of=self.name, must=must, got=sorted(getattr(self, which))))
         for ask in self.templates:
+            self._check_decimal(ask)
             self._try_out(ask)
         return self
 
@@ -146,6 +148,15 @@ class Task(BaseModel):
         """
         self.template(ask)
         return Reader(self.readers[ask])
+
+    def _check_decimal(self, ask: Ask) -> None:
+        """Refuses a metric that takes another decimal sign than the reader."""
+        sign = self.readers[ask].decimal
+        wrong = "numeric_match" if sign == "," else "numeric_match_comma"
+        if wrong in self.metrics and self.readers[ask].answer_type == "number":
+            must = f"without {wrong!r}, since the decimal sign of readers.{ask} is {sign!r}"
+            do = f"name {'numeric_match_comma' if sign == ',' else 'numeric_match'!r}, or change readers.{ask}.decimal"
+            raise TaskError(explain("metrics", of=self.name, must=must, got=self.metrics, do=do))
 
     def _try_out(self, ask: Ask) -> None:
         """Renders probes: nothing fails, no item has a blank line, and the reader fits the template."""

@@ -86,9 +86,23 @@ def test_metric_and_separator_need_no_repeating():
     assert build(separator="\n\n\n", stop=["END", "\n\n\n"]).stop == ("END", "\n\n\n")
 
 
+def test_the_decimal_sign_reaches_reader_and_metric():
+    comma = {**MARKED, "decimal": ","}
+    task = build(readers={"direct": comma}, metric="numeric_match_comma")
+    assert task.reader().read("The answer is 1.234,50.") == "1234,5"
+    assert Task.model_validate_json(task.model_dump_json()) == task
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"readers": {"direct": {**MARKED, "decimal": ","}}, "metric": "numeric_match"},
+            "apples: metrics must be without 'numeric_match', since the decimal sign of readers.direct is ','.*"
+            "name 'numeric_match_comma', or change readers.direct.decimal",
+        ),
+        ({"metric": "numeric_match_comma"}, "metrics must be without 'numeric_match_comma'"),
+        ({"readers": {"direct": {**MARKED, "decimal": ";"}}}, r"readers\.direct\.decimal must be '.' or ','"),
         ({"instrucions": []}, r"^t: a key must be one of .*, got 'instrucions'; did you mean 'instructions'\?$"),
         ({"zzz": 1}, "got 'zzz'; remove it"),
         ({"fields": []}, "fields: Tuple should have at least 1 item"),

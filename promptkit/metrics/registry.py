@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from promptkit.errors import MetricError, explain, one_of
 from promptkit.metrics.rouge import ROUGE_KINDS, rouge
-from promptkit.metrics.text import answered, exact_match, numeric_match, token_f1
+from promptkit.metrics.text import answered, exact_match, numeric_match, numeric_match_comma, token_f1
 
 __all__ = ["Metric", "get_metric", "list_metrics"]
 
@@ -65,6 +65,7 @@ _METRICS = {
     "exact_match": exact_match,
     "token_f1": token_f1,
     "numeric_match": numeric_match,
+    "numeric_match_comma": numeric_match_comma,
     **{kind: _rouge(kind) for kind in ROUGE_KINDS},
     "answered": answered,
 }

@@ -13,7 +13,7 @@ from promptkit.errors import MetricError, explain
 from promptkit.metrics.tokenize import unicode_tokens
 from promptkit.readout import normalize_number
 
-__all__ = ["answered", "exact_match", "numeric_match", "token_f1"]
+__all__ = ["answered", "exact_match", "numeric_match", "numeric_match_comma", "token_f1"]
 
 
 def exact_match(answer: str, target: str) -> float:
@@ -84,10 +84,27 @@ def numeric_match(answer: str, target: str) -> float:
         >>> numeric_match("$1,000.00", "1000"), numeric_match("-5", "5")
         (1.0, 0.0)
     """
-    wanted = normalize_number(target)
-    if wanted is None:
-        raise _blind("numeric_match", "a text with exactly one number", target)
-    return float(normalize_number(answer) == wanted)
+    return _same_number(answer, target, "numeric_match", ".")
+
+
+def numeric_match_comma(answer: str, target: str) -> float:
+    """Tells whether two texts hold the same number, where the comma is the decimal sign, as in ``1.234,56``.
+
+    Args:
+        answer: What was answered; a text without exactly one number matches nothing.
+        target: What should have been answered.
+
+    Returns:
+        1.0 or 0.0.
+
+    Raises:
+        MetricError: The target does not hold exactly one number.
+
+    Example:
+        >>> numeric_match_comma("1.000,50 €", "1000,5"), numeric_match_comma("0,75", "75")
+        (1.0, 0.0)
+    """
+    return _same_number(answer, target, "numeric_match_comma", ",")
 
 
 def answered(answer: str, target: str) -> float:
@@ -101,6 +118,14 @@ def answered(answer: str, target: str) -> float:
         1.0; of a missing answer every metric is 0.
     """
     return 1.0
+
+
+def _same_number(answer: str, target: str, metric: str, decimal: str) -> float:
+    """Compares the only numbers of two texts."""
+    wanted = normalize_number(target, decimal)
+    if wanted is None:
+        raise _blind(metric, "a text with exactly one number", target)
+    return float(normalize_number(answer, decimal) == wanted)
 
 
 def _folded(text: str) -> str:

@@ -1,46 +1,100 @@
-"""Numbers in text: where they are, and the one spelling in which equal numbers are equal.
+r"""Numbers in text: where they are, and the one spelling in which equal numbers are equal.
 
-All work is on digits as text, so a number of any length keeps every digit, and every step is linear in the length of
-the text. What counts as a number, and what is left aside:
+A number is read whole or not at all: **no part of a longer number, quantity, date or formula is ever taken for it**.
+Numbers that belong together are one *expression*; an expression that is not one number abstains, and no other number
+of the text is tried in its place. Every step is linear in the length of the text. What is read, and how:
 
-- Digits of any script (full-width, Arabic-Indic, ...), a decimal point, thousands groups set off by a comma,
-  apostrophe, underscore or no-break space, a sign that touches the number, powers of ten such as ``2.5e3``,
-  fractions such as ``3/4``, ``½`` and ``2 1/2``.
-- Currency signs, percent signs, units and words around the number are dropped: ``"$18.00 per day"`` is ``"18"``,
-  ``"50%"`` is ``"50"``. Nothing is multiplied: ``"2 million"`` is ``"2"``, and number words are not read.
-- Digits glued behind a letter (``H2O``), dates (``3/4/2020``) and versions (``1.2.3``) are not numbers.
+- **Digits** of any script, with a decimal point; thousands in groups set off by commas (also as in ``1,00,000``),
+  apostrophes, underscores, (narrow) no-break or thin spaces (also LaTeX's ``\,`` and ``{,}``), or plain spaces where
+  the first group has one or two digits (``12 345``; ``100 200`` can be a list).
+- **Decimal sign**: the point. ``1,234`` is 1234; ``0,75``, ``3,5``, ``1,2,3`` and ``1.234,56`` abstain. With
+  ``decimal=","`` it is the comma: ``0,75`` is 0.75, ``1.234`` is 1234, ``1.234,56`` is 1234.56, and ``3.5`` abstains.
+- **Sign**: a minus of any style that touches the number, its currency sign or its markup, or a word such as "minus" or
+  "negative". With a space behind it, it is a minus behind ``=`` or an opening bracket, and else abstains. A dash behind
+  a letter (``GPT-4``) abstains, as do ``±5``, ``--5`` and ``5-``.
+- **Powers and fractions**: ``2.5e3``, ``2.5 × 10^3``, ``10³``, ``10**3``, ``10^{-3}``; ``3/4``, ``½``, ``2 1/2``,
+  ``\frac{3}{4}``. Other powers, roots, multiples of π, recurring decimals and operands of variables (``5 + x``)
+  abstain.
+- **Dropped around the number**: currency, percent, units with their exponents (``25 cm²``, ``m^2``), words, bounds and
+  approximation (``≈5``, ``>5``, ``5+`` are 5), Markdown, HTML and LaTeX markup, quotes and brackets.
+- **Multiplied**: hundred, thousand, million, billion (10⁹), trillion, lakh, crore, 万 and 亿, as in ``2 million``.
+  Abbreviations that can be units (``5k``, ``5M``, ``5 bn``) abstain. Number words are not read.
+- **Round brackets** around an unsigned number and nothing else abstain: ``(1,234)`` is minus 1234 in accounting.
+- **Equations**: of ``2 + 3 = 5`` and ``x = 5`` the last side counts, if it is one number, else the first one.
+- **Abstains**: ranges and lists (``3-4``, ``3 to 4``, ``5 or 6``, ``1, 2``), shares (``3 of 5``, ``3 out of 5``),
+  ratios and times (``10:30``), dates, phone numbers, versions (``1.2.3``), hexadecimal numbers, and calculations
+  without a result.
+- **Names** are passed over: digits behind a letter, an underscore or a caret (``H2O``, ``CO₂``, ``x_1``, ``m^2``).
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import deque
-from collections.abc import Iterable
-from fractions import Fraction
+from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, NamedTuple
 
-__all__ = ["FoundNumber", "find_number", "normalize_number"]
+from promptkit.readout.number_text import fold_numbers
+from promptkit.readout.number_tokens import Token, scan_tokens
 
-_MAX_EXPONENT = 400  # a longer power of ten is a memory bomb, not an answer
-_MAX_CHUNKS = 10_000
-_MAX_FRACTION_DIGITS = 18  # beyond it a greatest common divisor is no longer linear work
-_BRIEF_SPACES = "\u00a0\u2009\u202f"  # no-break, thin, narrow no-break: they set off thousands
-_TRAILING = ".,/'’_\u00a0"  # behind a number these are punctuation
-_DASHES = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
-_LAST_SPACED_LETTER = 0x2E80  # from here on scripts write without spaces, so a dash behind a letter can be a sign
+__all__ = [
+    "WINDOW",
+    "Expression",
+    "FoundNumber",
+    "closes_number",
+    "find_expressions",
+    "find_number",
+    "fold_window",
+    "normalize_number",
+    "shorten",
+]
 
-# A chunk starts at a digit that no letter or digit touches, and takes in everything a number can be written with.
-_CHUNK = re.compile(
-    r"(?<![A-Za-z0-9_])(?<!\d\.)(?P<whole>\d{1,18}[ ](?=\d{1,18}/\d))?(?P<chunk>\.?\d[\d.,/'’_\u00a0]*)"
-    r"(?P<exponent>[eE][-+]?\d++(?![A-Za-z_]))?"
+WINDOW = 10_000
+_EDGE = 200
+_LONGEST = 200  # numbers in one expression; a longer one is not looked at to its end, and abstains
+_BARE_SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]?"
+_SIGNS = _BARE_SIGNS + r"[{\[(*]{0,3}"
+_UNIT = r"[ \u00a0]?[%°'\"′″!)\]}]{0,3}(?:[ \u00a0]?[A-Za-zµμΩ°€£][A-Za-zµμΩ°/^0-9-]{0,15}){0,2}[)\]}]{0,3}"
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
+_EQUALS = re.compile(rf"{_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈|<<)?{_SIGNS}")
+_GAP = r"[ \u00a0{}(]{0,4}"
+_TO = (
+    r"to|or|bis|oder|ou|through|until|vs\.?|versus|and/or|plus|minus|times|mod|choose|over|point"
+    r"|(?:divided|multiplied)[ ]by"
 )
-_GROUPED = (
-    r"\d{1,3}(?:,\d{3})++|\d{1,3}(?:'\d{3})++|\d{1,3}(?:’\d{3})++|\d{1,3}(?:_\d{3})++|\d{1,3}(?:\u00a0\d{3})++"
-    r"|\d{1,2}(?:,\d\d)+,\d{3}|\d++"
+_COMPOUND = (
+    r"h|hrs?|hours?|d|days?|min|mins|minutes?|ft|feet|foot|lbs?|pounds?|years?|yrs?|weeks?|months?|dollars?|euros?"
 )
-_MALFORMED = re.compile(r"(?:^|,)0\d")
-_DECIMAL = re.compile(rf"(?P<whole>{_GROUPED})?(?:\.(?P<part>\d++))?")
+_LINKS = re.compile(
+    "|".join(
+        (
+            rf"[ \u00a0]:[ \u00a0]{_SIGNS}",  # a ratio
+            # an operator, a range or an alternative, perhaps with a unit before it
+            rf"{_UNIT}{_GAP}(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]|\b(?:{_TO})\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
+            # a list
+            rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?{_GAP}\b(?:and|und|et|y|e|og|och)\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
+            rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_BARE_SIGNS}",  # nothing but space between
+            rf"[ \u00a0]?(?:{_COMPOUND})\.?,?[ \u00a0]?(?:and[ ])?{_SIGNS}",  # 5 ft 3 in
+            rf"[ \u00a0]?(?:[,;]|and\b){_GAP}(?:and )?[A-Za-z]{{1,2}}[ \u00a0]?={_SIGNS}",  # x = 1, y = 2
+            rf"(?:st|nd|rd|th)?[ \u00a0]{{0,2}}(?:of )?{_MONTH},?[ \u00a0]",  # a date
+            r"[^\w\s=≈]{1,8}",  # signs that touch both numbers
+        )
+    ),
+    re.IGNORECASE,
+)
+_OF = re.compile(r"[ \u00a0]?(?:[a-z]{1,12} )?(?:out )?of (?:the )?", re.IGNORECASE)
+_LONGEST_LINK = 40
+_SCALE_STARTS = "|".join(
+    word[:size]
+    for word in ("hundred", "thousand", "million", "billion", "trillion", "or", "to")
+    for size in range(1, len(word))
+)
+_OPEN_END = re.compile(
+    rf"[ \u00a0]*(?:,?|[-+×·÷*/^:~—=≈xXeE][ \u00a0]*(?:1|10)?[ \u00a0]*\^?|-?(?:{_SCALE_STARTS}))", re.IGNORECASE
+)
+_PHONE = re.compile(r"[ ]?\(")
+_PHONE_REST = re.compile(r"\)[ -]?[0-9]")
 
 
 class FoundNumber(NamedTuple):
@@ -55,152 +109,141 @@ class FoundNumber(NamedTuple):
     rest: str
 
 
-class _Folding(dict[int, str]):
-    """Translation table to plain digits and signs, filled by the characters that occur."""
+class Expression(NamedTuple):
+    """Numbers that belong together.
 
-    def __missing__(self, code: int) -> str:
-        """Computes the plain form of one character."""
-        char = chr(code)
-        decomposition = unicodedata.decomposition(char)
-        plain = unicodedata.normalize("NFKC", char)
-        category = unicodedata.category(char)
-        if category == "Nd":
-            plain = str(unicodedata.decimal(char))
-        elif decomposition.startswith("<fraction>"):
-            plain = " " + plain.replace("\u2044", "/")  # else 2½ would become 21/2
-        elif category == "No":
-            power = decomposition.startswith(("<super>", "<sub>"))
-            plain = "^" + plain if power else f" {plain} "  # else 10² would become 102
-        elif char in _BRIEF_SPACES:
-            plain = "\u00a0"
-        elif char in _DASHES:
-            plain = "-"
-        else:
-            plain = {"\u2044": "/", "\u2215": "/", "\u066b": ".", "\u066c": ","}.get(char, plain)
-        self[code] = plain
-        return plain
+    Attributes:
+        value: The canonical spelling of the one number that the expression says, or ``None``.
+        token: That number, or the first one.
+        tokens: How many numbers it has.
+        end: Where it ends in the folded text.
+        scale: Whether the number is one "of" or "out of" another, as in ``4 out of 5``.
+    """
+
+    value: str | None
+    token: Token
+    tokens: int
+    end: int
+    scale: bool
 
 
-_FOLDING = _Folding()
+def find_expressions(folded: str) -> Iterator[Expression]:
+    """Yields the expressions of a text in their order.
+
+    Args:
+        folded: A text in the spelling of ``fold_numbers``.
+
+    Yields:
+        One expression after the other.
+    """
+    sides: list[list[Token]] = [[]]
+    before: Token | None = None
+    scale = False
+    for token in scan_tokens(folded):
+        link = None if before is None else _link(folded, before, token)
+        if before is not None and link is None:
+            yield _resolve(sides, before.end, scale)
+            sides, scale = [[]], False
+        elif link == "=":
+            sides.append([])
+        if link == "of" and not scale and len(sides) == 1 and len(sides[0]) == 1:
+            scale = True
+        elif len(sides) + len(sides[-1]) < _LONGEST:
+            sides[-1].append(token)
+        before = token
+    if before is not None:
+        yield _resolve(sides, before.end, scale)
 
 
-def _fold(text: str) -> str:
-    """Spells digits, signs and separators in ASCII, plus the no-break space."""
-    return text if text.isascii() else text.translate(_FOLDING)
-
-
-def _decimal(text: str, exponent: int = 0) -> str | None:
-    """Returns the canonical unsigned form of a decimal number, or ``None`` if ``text`` is none."""
-    match = _DECIMAL.fullmatch(text)
-    if match is None or not text:
+def _link(text: str, before: Token, token: Token) -> str | None:
+    """Tells how two numbers that follow each other belong together: ``=``, ``of``, ``other``, or not at all."""
+    between = text[before.end : token.start]
+    if len(between) > _LONGEST_LINK or "\n" in between:
         return None
-    whole, part = match["whole"] or "", match["part"] or ""
-    for mark in ",'’_\u00a0":
-        whole = whole.replace(mark, "")
-    if exponent > 0:
-        whole, part = whole + part[:exponent].ljust(exponent, "0"), part[exponent:]
-    elif exponent < 0:
-        padded = whole.rjust(-exponent, "0")
-        whole, part = padded[:exponent], padded[exponent:] + part
-    whole, part = whole.lstrip("0") or "0", part.rstrip("0")
-    return f"{whole}.{part}" if part else whole
+    if _EQUALS.fullmatch(between):
+        return "="
+    if _OF.fullmatch(between):
+        return "of"
+    if _LINKS.fullmatch(between) or (_PHONE.fullmatch(between) and _PHONE_REST.match(text, token.end)):
+        return "other"
+    return None
 
 
-def _spell(value: Fraction) -> str:
-    """Spells an unsigned fraction: as a decimal number where that is exact, else as ``n/d`` in lowest terms."""
-    rest, digits = value.denominator, 0
-    for prime in (2, 5):
-        power = 0
-        while rest % prime == 0:
-            rest, power = rest // prime, power + 1
-        digits = max(digits, power)
-    if rest != 1:
-        return f"{value.numerator}/{value.denominator}"
-    scaled = str(value.numerator * 10**digits // value.denominator).rjust(digits + 1, "0")
-    spelled = _decimal(f"{scaled[: len(scaled) - digits]}.{scaled[len(scaled) - digits :]}" if digits else scaled)
-    return spelled or "0"
+def _resolve(sides: list[list[Token]], end: int, scale: bool) -> Expression:
+    """Reads an expression: its only number, or one side of its equation."""
+    tokens = sum(map(len, sides))
+    for side in (sides[-1], sides[0]):
+        if len(side) == 1 and tokens < _LONGEST:
+            return Expression(side[0].value, side[0], tokens, end, scale)
+    return Expression(None, sides[0][0], tokens, end, scale)
 
 
-def _fraction(text: str, whole: str | None) -> str | None:
-    """Returns the canonical unsigned form of ``n/d`` with an optional whole number before it."""
-    above, below = (_decimal(part) for part in text.split("/", 1))
-    if above is None or below is None or below == "0":
-        return None
-    if max(len(above), len(below)) > _MAX_FRACTION_DIGITS:
-        return f"{above}/{below}"
-    return _spell(Fraction(above) / Fraction(below) + int(whole or 0))
-
-
-def _numbers(match: re.Match[str]) -> list[str]:
-    """Returns the unsigned numbers of one chunk: none, one, or the first and the last of a list such as 1,2,3."""
-    chunk = match["chunk"].rstrip(_TRAILING)
-    if chunk == match["chunk"] and match["exponent"]:
-        power = match["exponent"][1:]
-        value = _decimal(chunk, int(power)) if len(power) <= 8 and abs(int(power)) <= _MAX_EXPONENT else None
-        return [] if value is None else [value]
-    slashes = chunk.count("/")
-    if slashes:
-        value = _fraction(chunk, match["whole"]) if slashes == 1 else None
-        return [] if value is None else [value]
-    value = _decimal(chunk)
-    if value is not None:
-        return [value]
-    if _MALFORMED.search(chunk):
-        return []  # 1,000,00 is a slip of the pen, not a list
-    items = chunk.split(",")
-    first = next((index for index, item in enumerate(items) if _decimal(item) is not None), len(items))
-    last = next((index for index in range(len(items) - 1, first, -1) if _decimal(items[index]) is not None), first)
-    found = (_decimal(items[index]) for index in sorted({first, last}) if index < len(items))
-    return [item for item in found if item is not None]
-
-
-def _negative(text: str, start: int) -> bool:
-    """Tells whether a minus sign, and not a dash between two things, stands before ``start``."""
-    if start and unicodedata.category(text[start - 1]) == "Sc":
-        start -= 1
-    if start == 0 or text[start - 1] != "-":
-        return False
-    if start == 1:
-        return True
-    before = text[start - 2]
-    return not (before in ")]}%-" or (before.isalnum() and ord(before) < _LAST_SPACED_LETTER))
-
-
-def _found(text: str, match: re.Match[str], values: list[str], index: int) -> FoundNumber:
-    """Gives one of the numbers of a chunk its sign; only the first can have one, as in -1,2."""
-    minus = index == 0 and values[0] != "0" and _negative(text, match.start())
-    kept = match["chunk"].rstrip(_TRAILING)
-    end = match.end() if match["exponent"] else match.start("chunk") + len(kept)
-    rest = "," if index + 1 < len(values) else text[end : end + 2]
-    return FoundNumber("-" + values[index] if minus else values[index], rest)
-
-
-def find_number(text: str, which: Literal["first", "last"] = "last") -> FoundNumber | None:
+def find_number(text: str, which: Literal["first", "last"] = "last", decimal: str = ".") -> FoundNumber | None:
     """Finds the first or the last number of a text.
 
     Args:
-        text: Any text; the time is linear in its length.
-        which: Which number to return. For the last one the last 10,000 places that look like a number are tried.
+        text: Any text. Of a long one 10,000 characters at its start or its end are looked at.
+        which: Which number to return.
+        decimal: The decimal sign, ``"."`` or ``","``; the canonical spelling has it too.
 
     Returns:
-        The number and the next two characters, or ``None`` if the text has no number.
+        The number and the text behind it, or ``None`` if the text has no number, or what looks like its first (last)
+        one cannot be read as one number.
 
     Example:
         >>> find_number("16 - 3 - 4 = 9 eggs").value
         '9'
+        >>> [find_number(text) for text in ("3-5", "10:30", "2^n", "5 or 6")]
+        [None, None, None, None]
     """
-    folded = _fold(text)
-    matches: Iterable[re.Match[str]] = _CHUNK.finditer(folded)
-    if which == "last":
-        matches = reversed(deque(matches, maxlen=_MAX_CHUNKS))
-    for match in matches:
-        values = _numbers(match)
-        if values:
-            return _found(folded, match, values, 0 if which == "first" else len(values) - 1)
-    return None
+    folded, cut = fold_window(text, which, decimal)
+    expressions = find_expressions(folded)
+    if which == "first":
+        found = next(expressions, None)
+        if found is not None and cut and found.end > len(folded) - _LONGEST_LINK:
+            return None  # it may go on
+    else:
+        kept = list(deque(expressions, maxlen=2))
+        found = kept[-1] if len(kept) > cut else None  # the first one of what is left may have begun before it
+    if found is None or found.value is None or found.token.enclosed or found.scale:
+        return None
+    return FoundNumber(_localized(found.value, decimal), folded[found.end : found.end + 40])
 
 
-def normalize_number(text: str) -> str | None:
+def fold_window(text: str, which: Literal["first", "last"], decimal: str) -> tuple[str, bool]:
+    """Spells one end of a text plainly: 10,000 characters.
+
+    Args:
+        text: Any text.
+        which: Which end.
+        decimal: The decimal sign.
+
+    Returns:
+        The text in the spelling of ``fold_numbers``, and whether something of it was left out.
+    """
+    folded = fold_numbers(shorten(text, which), decimal)
+    return shorten(folded, which), max(len(text), len(folded)) > WINDOW
+
+
+def shorten(text: str, which: Literal["first", "last"]) -> str:
+    """Returns one end of a text: at most 10,000 characters, without what may be a part of a word at the edge.
+
+    Args:
+        text: Any text.
+        which: Which end.
+
+    Example:
+        >>> len(shorten("spammer " * 5_000, "first")), len(shorten("spammer " * 5_000, "last"))
+        (10000, 9993)
+    """
+    if len(text) <= WINDOW:
+        return text
+    if which == "first":
+        return text[: WINDOW - _EDGE] + re.sub(r"\S+$", "", text[WINDOW - _EDGE : WINDOW])
+    return re.sub(r"^\S+", "", text[-WINDOW : _EDGE - WINDOW]) + text[_EDGE - WINDOW :]
+
+
+def normalize_number(text: str, decimal: str = ".") -> str | None:
     """Returns the canonical spelling of the only number in a text.
 
     Two texts have the same canonical spelling exactly if their numbers are equal (for fractions: up to 18 digits above
@@ -208,21 +251,41 @@ def normalize_number(text: str) -> str | None:
 
     Args:
         text: A number, possibly with a currency sign, a unit or other words.
+        decimal: The decimal sign, ``"."`` or ``","``; the canonical spelling has it too.
 
     Returns:
         Digits with an optional leading ``-`` and decimal part, or ``n/d`` in lowest terms; ``None`` if the text holds
         no number or more than one.
 
     Example:
-        >>> [normalize_number(text) for text in ("$1,000", "1000.0", "-3.50", "2/6", "5 or 6")]
-        ['1000', '1000', '-3.5', '1/3', None]
+        >>> [normalize_number(text) for text in ("$1,000", "1000.0", "-3.50", "2/6", "25 cm²", "5 or 6")]
+        ['1000', '1000', '-3.5', '1/3', '25', None]
+        >>> normalize_number("1.234,50 €", decimal=",")
+        '1234,5'
     """
-    folded = _fold(text)
-    only: FoundNumber | None = None
-    for match in _CHUNK.finditer(folded):
-        values = _numbers(match)
-        if len(values) > 1 or (values and only is not None):
-            return None
-        if values:
-            only = _found(folded, match, values, 0)
-    return None if only is None else only.value
+    tokens = list(islice(scan_tokens(fold_numbers(text, decimal)), 2))
+    if len(tokens) != 1 or tokens[0].value is None or tokens[0].enclosed:
+        return None
+    return _localized(tokens[0].value, decimal)
+
+
+def closes_number(rest: str) -> bool:
+    r"""Tells whether a number that was cut off behind ``rest`` was complete.
+
+    Args:
+        rest: What stands behind the number, in folded spelling.
+
+    Returns:
+        False if digits, a power, a sign of an operation or a word such as "million" could have followed; a point
+        closes a sentence.
+
+    Example:
+        >>> [closes_number(rest) for rest in ("", ",", " ", " mil", " ×", ".", " eggs", "\n")]
+        [False, False, False, False, False, True, True, True]
+    """
+    return _OPEN_END.fullmatch(rest) is None
+
+
+def _localized(value: str, decimal: str) -> str:
+    """Writes a canonical number with the decimal sign of the setting."""
+    return value.replace(".", decimal)

@@ -5,12 +5,22 @@ A reader turns generated text into the *canonical* answer, the form in which ans
 
 Rules, the same for every text:
 
+- **A blank text is no answer.** Text of nothing but white space abstains, whatever the kind. An abstention never votes;
+  it counts in the agreement of a vote.
+- **Reasoning is not read.** Blocks such as ``<think>...</think>`` are set aside first, for every kind, and belong to
+  ``Reader.reasoning``; if one is not closed, the text was cut off and abstains (see ``promptkit.readout.markup``).
 - **The last marker counts.** With a marker ("The answer is") the text behind its last occurrence is read, so an
   answer that a model echoes from the question or from its demonstrations does not count, if it then gives its own. If
   nothing can be read behind the last marker, the text abstains; an earlier marker is not tried.
-- Behind a marker the first non-empty line is read: of numbers, choices and labels the first one in it.
-- Without a marker the last number, choice or label of the whole text counts; a choice or label that is alone on the
-  first line goes before.
+  Markup inside and around a marker (``**Answer:**``, ``### Answer``) does not hide it.
+- Behind a marker the first non-empty line is read: of numbers the first one in it, of choices and labels the one it
+  starts with, else the only one in it.
+- Without a marker the last number of the whole text counts, or the only choice or label named in it; a choice or label
+  that is alone on the first line goes before. Of several different labels none is taken.
+- What is taken for a number or a label, and what never is, says ``promptkit.readout.numbers`` and
+  ``promptkit.readout.labels``; a part of a longer number or label is never read.
+- Texts of the kinds ``text``, ``line`` and ``marked`` lose quotes and Markdown that enclose the whole answer (see
+  ``promptkit.readout.markup``); what stands inside stays. ``regex`` and ``json`` give texts as they find them.
 - **A cut completion** (``finish="length"``) abstains unless something stands behind its answer: "The answer is 12" cut
   by the token limit may have been 125. Only ``text`` without a marker is taken as far as it got.
 """
@@ -26,11 +36,22 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptkit.errors import TaskError, explain
-from promptkit.readout.finders import Found, LabelFinder, compile_linear, find_field, fold_label
-from promptkit.readout.numbers import find_number, normalize_number
+from promptkit.readout.finders import Found, compile_linear, find_field
+from promptkit.readout.labels import LabelFinder, fold_label
+from promptkit.readout.markup import (
+    first_line,
+    opening_mark,
+    split_reasoning,
+    strip_closing,
+    strip_mark,
+    unwrap,
+)
+from promptkit.readout.numbers import closes_number, find_number, normalize_number
 
 __all__ = ["Reader", "ReaderSpec"]
 
+_COLON, _ANY_COLON = re.compile("[:：]"), r"[*_`]{0,3}\\s?[:：]"
+_HEADING = re.compile(r"#{1,6}\s+")
 _LETTERS = ("A", "B", "C", "D", "E")
 
 
@@ -47,6 +68,8 @@ class ReaderSpec(BaseModel):
         pattern: A regular expression in RE2 syntax; its first group is the answer, or the whole match.
         field: The name of the JSON field.
         end: A text that closes the answer in the domain's template; one is dropped from the end of a marked text.
+        decimal: The decimal sign of numbers, ``"."`` or ``","``, in completions, targets and canonical answers. With
+            ``","`` the metric is ``numeric_match_comma``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +81,7 @@ class ReaderSpec(BaseModel):
     pattern: str | None = None
     field: str | None = None
     end: str = "."
+    decimal: Literal[".", ","] = "."
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -98,12 +122,11 @@ class Reader:
         self._labels: LabelFinder | None = None
         if spec.answer_type in ("choice", "label"):
             letters = spec.answer_type == "choice"
-            self._labels = LabelFinder(spec.labels or _LETTERS, letters=letters)
+            self._labels = LabelFinder(spec.labels or _LETTERS, letters=letters, decimal=spec.decimal)
         self._regex = compile_linear(spec.pattern) if spec.pattern is not None else None
         self._marker: re.Pattern[str] | None = None
         if spec.markers:
-            words = (r"\s+".join(map(re.escape, marker.split())) for marker in spec.markers)
-            self._marker = re.compile("|".join(words), re.IGNORECASE)
+            self._marker = re.compile("|".join(map(_marker_pattern, spec.markers)), re.IGNORECASE)
 
     def read(self, text: str, *, finish: str = "stop") -> str | None:
         """Returns the canonical answer of a completion.
@@ -118,10 +141,13 @@ class Reader:
         """
         if finish == "error":
             return None
-        span = self._behind_marker(text)
-        if span is None:
+        _, outside = split_reasoning(text)
+        if outside is None:
             return None
-        found = self._find(text[span:] if span else text)
+        before, behind = self._last_marker(outside)
+        if before is None or behind is None:
+            return None
+        found = self._find(outside[behind:] if behind else outside, opening_mark(outside, before))
         if found is None or (finish == "length" and not found.closed):
             return None
         return self.canonical(found.value)
@@ -134,13 +160,15 @@ class Reader:
 
         Returns:
             Numbers in their one spelling (see ``normalize_number``), labels and choices in the label's own spelling,
-            text in NFC without the white space around it; ``None`` if the text is no such answer.
+            text in NFC without the white space around it and, of ``text``, ``line`` and ``marked``, without quotes
+            and Markdown around it; ``None`` if the text is no such answer.
         """
         if self._labels is not None:
             return self._labels.canonical(text)
         if self.spec.answer_type == "number":
-            return normalize_number(text)
-        return unicodedata.normalize("NFC", text).strip() or None
+            return normalize_number(text, self.spec.decimal)
+        text = unicodedata.normalize("NFC", text).strip()
+        return (unwrap(text) if self.spec.kind in ("text", "line", "marked") else text) or None
 
     def reasoning(self, text: str) -> str:
         """Returns the text before the answer.
@@ -149,28 +177,37 @@ class Reader:
             text: The generated text.
 
         Returns:
-            What stands before the last marker, the matched pattern or the JSON object; the whole text if there is
-            none of these. White space around it is dropped.
+            Blocks such as ``<think>...</think>``, and what stands outside of them before the last marker, the matched
+            pattern or the JSON object; where there is none of all these, the whole text. White space around it is
+            dropped.
         """
+        thought, outside = split_reasoning(text)
+        if outside is None:
+            return thought
         end: int | None = None
         if self._marker is not None:
-            end = self._last_marker(text)[0]
+            end = self._last_marker(outside)[0]
         elif self.spec.kind in ("regex", "json"):
-            found = self._find(text)
+            found = self._find(outside, "")
             end = found.start if found else None
-        return (text if end is None else text[:end]).strip()
+        if outside != text:
+            return "\n".join(part for part in (thought, outside[: end or 0].strip()) if part)
+        return (outside if end is None else outside[:end]).strip()
 
     def _last_marker(self, text: str) -> tuple[int | None, int | None]:
-        """Returns start and end of the last marker."""
-        last = deque(self._marker.finditer(text) if self._marker else (), maxlen=1)
+        """Returns start and end of the last marker; both are 0 if none is needed, and ``None`` if it is missing."""
+        if self._marker is None:
+            return 0, 0
+        last = deque(self._marker.finditer(text), maxlen=1)
         return last[0].span() if last else (None, None)
 
-    def _behind_marker(self, text: str) -> int | None:
-        """Returns where the text to read starts, or ``None`` if the marker is missing."""
-        return 0 if self._marker is None else self._last_marker(text)[1]
+    def _find(self, text: str, opening: str) -> Found | None:
+        """Finds the raw answer in the text to read.
 
-    def _find(self, text: str) -> Found | None:
-        """Finds the raw answer in the text to read."""
+        Args:
+            text: What stands behind the marker, or the whole text.
+            opening: Marks of Markdown that were opened right before the marker.
+        """
         kind, marked = self.spec.kind, self._marker is not None
         if kind == "regex":
             return self._match(text)
@@ -179,24 +216,28 @@ class Reader:
         if kind == "text" and not marked:
             return Found(text, 0, True)
         if kind == "line" or marked:
-            line = _first_line(text)
-            return None if line is None else self._in_line(*line)
+            line = first_line(strip_mark(text, opening))
+            return None if line is None else self._in_line(line.text, line.closed, opening, line.fresh)
         if self._labels is not None:
             return self._labels.last(text)
-        return _number(text, "last")
+        return self._number(text, "last")
 
-    def _in_line(self, line: str, closed: bool) -> Found | None:
+    def _in_line(self, line: str, closed: bool, opening: str, fresh: bool) -> Found | None:
         """Finds the answer in the line that follows a marker, or takes the line itself."""
         if self._labels is not None:
-            found = self._labels.first(line)
+            found = self._labels.first(strip_closing(line.rstrip(), opening))
         elif self.spec.answer_type == "number":
-            found = _number(line, "first")
+            found = self._number(line, "first")
+        elif self._marker is None:
+            found = Found(line.strip(), 0, False)
         else:
-            end = self.spec.end
-            text = line.strip() if self._marker is None else line.strip().lstrip(":：").lstrip()
-            ended = self._marker is not None and bool(end) and text.endswith(end)
-            found = Found(text.removesuffix(end) if ended else text, 0, ended)
+            found = _marked_text(line, self.spec.end, opening, fresh)
         return None if found is None else found._replace(closed=found.closed or closed)
+
+    def _number(self, text: str, which: Literal["first", "last"]) -> Found | None:
+        """Finds a number."""
+        found = find_number(text, which, self.spec.decimal)
+        return None if found is None else Found(found.value, 0, closes_number(found.rest))
 
     def _match(self, text: str) -> Found | None:
         """Finds the pattern's first match."""
@@ -211,20 +252,24 @@ class Reader:
         return Found(match.group(group), match.start(), closed)
 
 
-def _first_line(text: str) -> tuple[str, bool] | None:
-    """Returns the first line with any text, and whether a line break follows it."""
-    body = text.lstrip()
-    if not body:
-        return None
-    line = re.match(r"[^\r\n\u2028\u2029\x85]*", body)
-    assert line is not None
-    return line[0], line.end() < len(body)
+def _marker_pattern(marker: str) -> str:
+    """Returns a pattern for a marker: white space and the form of a colon do not count, nor does markup inside."""
+    words = (_COLON.sub(_ANY_COLON, re.escape(word)) for word in marker.split())
+    return r"(?:\s|[*_`])+".join(words)
 
 
-def _number(text: str, which: Literal["first", "last"]) -> Found | None:
-    """Finds a number; a point or comma at the very end may still belong to it, so it closes nothing but a sentence."""
-    found = find_number(text, which)
-    return None if found is None else Found(found.value, 0, found.rest not in ("", ","))
+def _marked_text(line: str, end: str, opening: str, fresh: bool) -> Found:
+    """Takes the text of a line behind a marker, without what closes it in the template and in Markdown."""
+    text = line.strip().lstrip(":：").strip()
+    if fresh:
+        text = _HEADING.sub("", text)
+    ended = bool(end) and text.endswith(end)
+    text = text.removesuffix(end) if ended else text
+    inner = unwrap(strip_closing(text, opening))
+    if end and not ended:
+        ended = inner.endswith(end)
+        inner = unwrap(inner.removesuffix(end)) if ended else inner
+    return Found(inner, 0, ended)
 
 
 def _as_spec(fields: object) -> ReaderSpec:

@@ -22,7 +22,7 @@ from promptkit.types import Completion
 
 __all__ = ["Rule", "Sample", "Tie", "Vote", "vote"]
 
-_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+|/0*[1-9][0-9]*)?")
+_NUMBER = re.compile(r"-?[0-9]+(?:[.,][0-9]+|/0*[1-9][0-9]*)?")
 Rule = Literal["majority", "distinct", "weighted"]
 Tie = Literal["stable", "first"]
 
@@ -224,7 +224,7 @@ def _weight(record: Sample, index: int, rule: Rule) -> float:
 def _rank(answer: str) -> tuple[bool, Fraction, str]:
     """Returns the sort key of canonical answers: numbers by value, then texts by code point."""
     # Only the canonical form: Fraction would also take 1e999999999 and spell it out.
-    number = Fraction(answer) if len(answer) < 400 and _NUMBER.fullmatch(answer) else None
+    number = Fraction(answer.replace(",", ".")) if len(answer) < 400 and _NUMBER.fullmatch(answer) else None
     return (number is None, Fraction(0) if number is None else number, answer)
 
 

@@ -25,7 +25,7 @@ def scores(data: str, model: str) -> list[float]:
     rows = [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
     assert [int(row["id"]) for row in rows] == list(range(len(rows)))
     if data == "AQUA":
-        letter = pk.Reader({"kind": "choice", "labels": [*"ABCDE"]})
+        letter = pk.Reader({"kind": "choice", "labels": [*"ABCDE"], "marker": "answer is"})
         return [float(letter.read(row["completion"]) == row["gold"]) for row in rows]
     number, metric = pk.Reader({"kind": "number"}), pk.get_metric("numeric_match")
     return [metric.score(number.read(row["completion"]), [str(row["gold"])]) for row in rows]
