@@ -30,11 +30,11 @@ from promptkit.adapters import adapter_from_settings
 from promptkit.backends import Backend
 from promptkit.data import load_examples
 from promptkit.data.rows import read_file
-from promptkit.domains import read_mapping
+from promptkit.domains import is_path, read_mapping, resolve_name
 from promptkit.errors import DataError, SettingError, TaskError, explain, one_of
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
 from promptkit.ladder.fitting import ClimbProgress
-from promptkit.task import Task, list_tasks, load_task
+from promptkit.task import Task, load_task
 from promptkit.types import JSONObject, Query
 
 __all__ = ["BudgetConfig", "ClimbConfig", "read_config"]
@@ -193,16 +193,26 @@ def _read(file: Path) -> dict[str, Any]:
 def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Turns relative paths of a file into paths from here; names of domains and models stay as they are."""
     found = dict(values)
-    for name in ("data", "folder", "unlabelled", "cache"):
+    for name in ("folder", "unlabelled", "cache"):
         if isinstance(found.get(name), str) and found[name]:
             found[name] = str(folder / found[name])
-    for name in ("task",) if found.get("base_url") else ("task", "model"):
-        value = found.get(name)
-        if isinstance(value, str) and value and value not in (*list_tasks(), "reference") and (folder / value).is_dir():
-            found[name] = str(folder / value)
-    if found.get("data") and values["data"] in list_tasks():
-        found["data"] = values["data"]
+    task, data, model = (values[n] if isinstance(values.get(n), str) else "" for n in ("task", "data", "model"))
+    # Joined as texts: `Path` would turn ./tickets into tickets, the name of a shipped domain.
+    if task and not _is_shipped(task, folder) and (folder / task).is_dir():
+        found["task"] = os.path.join(folder, task)
+    if data and not _is_shipped(data, folder):
+        found["data"] = os.path.join(folder, data)
+    if model not in ("", "reference") and not values.get("base_url") and (folder / model).is_dir():
+        found["model"] = str(folder / model)
     return found
+
+
+def _is_shipped(source: str, folder: Path) -> bool:
+    """Whether a value in a file is the bare name of a shipped domain; refuses one that the file's folder has too."""
+    try:
+        return not is_path(source) and resolve_name(source, of="climb", folder=folder) is not None
+    except TaskError as error:
+        raise SettingError(str(error)) from None
 
 
 def _as_setting_error(error: ValidationError, label: str) -> SettingError:

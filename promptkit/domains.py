@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -16,9 +17,11 @@ __all__ = [
     "MAX_FILE",
     "check_name",
     "domain_folder",
+    "is_path",
     "list_tasks",
     "read_mapping",
     "read_text",
+    "resolve_name",
     "templates_root",
 ]
 
@@ -98,6 +101,60 @@ def domain_folder(name: str) -> Path:
         do = f"did you mean {close[0]!r}?" if close else "give the path of a folder for a domain of your own"
         raise TaskError(explain("name", of="domain", must=one_of(names), got=name, do=do))
     return folder
+
+
+def is_path(source: str | os.PathLike[str]) -> bool:
+    """Tells whether a source is a path and not a bare name: no ``str``, or a text with a path separator.
+
+    Example:
+        >>> is_path("tickets"), is_path("./tickets"), is_path(Path("tickets"))
+        (False, True, True)
+    """
+    return not isinstance(source, str) or "/" in source or "\\" in source
+
+
+def resolve_name(name: str, *, of: str, folder: str | os.PathLike[str] = ".") -> Path | None:
+    """Finds the shipped domain that a bare name means, and refuses a name that a local domain has too.
+
+    Names are compared without regard to case, because a file system may do the same. A local folder without a
+    ``domain.yaml`` is no domain, and the shipped domain itself, seen from inside ``templates/``, is no second one.
+
+    Args:
+        name: A bare name, not a path (see ``is_path``).
+        of: What messages call the caller.
+        folder: Where local domains are looked for.
+
+    Returns:
+        The folder of the shipped domain, or ``None`` if none has this name.
+
+    Raises:
+        TaskError: A shipped and a local domain have this name; names both and says how to write either.
+
+    Example:
+        >>> resolve_name("apples", of="load_task").name, resolve_name("mine", of="load_task")
+        ('apples', None)
+    """
+    shipped = next((known for known in list_tasks() if known.casefold() == name.casefold()), None)
+    if shipped is None:
+        return None
+    found = templates_root() / shipped
+    for local in _local_domains(name, Path(folder)):
+        if not os.path.samefile(local, found):
+            here = local.as_posix() if is_path(local.as_posix()) else f"./{local.as_posix()}"
+            raise TaskError(
+                f"{of}: {name!r} is both a shipped task ({found.as_posix()}) and a local folder ({here}); "
+                f"write {here} for the folder, or the full path for the shipped task"
+            )
+    return domain_folder(shipped) if shipped == name else None
+
+
+def _local_domains(name: str, folder: Path) -> list[Path]:
+    """Lists the domain folders of a name in a folder, whatever their case."""
+    try:
+        entries = [entry for entry in os.listdir(folder) if entry.casefold() == name.casefold()]
+    except OSError:
+        entries = [name]
+    return [folder / entry for entry in sorted(entries) if (folder / entry / "domain.yaml").is_file()]
 
 
 def read_text(folder: Path, name: str) -> str:

@@ -78,6 +78,7 @@ def compare(
         promptkit compare reports.json --baseline zero-shot --margin 0.02
     """
     import promptkit as pk
+    from promptkit.task import examples_source
 
     known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache))
     running = [one for one in known.values() if not isinstance(one, Mapping)]
@@ -85,7 +86,8 @@ def compare(
     if running:
         task = running[0].task
         leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-        examples = pk.load_examples(data or task.name, task=task, on_leakage=leakage).splits[split][:limit]
+        source = data or examples_source(task)
+        examples = pk.load_examples(source, task=task, on_leakage=leakage).splits[split][:limit]
     with Bar("comparing") as bar:
         found = pk.compare(
             known,

@@ -50,7 +50,9 @@ def _refuse_server(value: str | None) -> None:
         )
 
 
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder.")]
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder, as ./mine.")
+]
 Model = Annotated[
     str,
     typer.Option(

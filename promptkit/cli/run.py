@@ -185,8 +185,12 @@ def _load(task: pk.Task, folder: str, backend: pk.Backend) -> pk.Predictor:
     import promptkit as pk
 
     predictor = pk.load(folder, backend)
-    if predictor.task.name != task.name:
-        raise pk.SettingError(f"{folder}: was fitted for task {predictor.task.name!r}, not for {task.name!r}")
+    own = predictor.task
+    if own.name != task.name:
+        raise pk.SettingError(f"{folder}: was fitted for task {own.name!r}, not for {task.name!r}")
+    if (own.fields, own.labels) != (task.fields, task.labels):
+        do = "give the folder of its own task"
+        raise pk.SettingError(f"{folder}: was fitted for another task of the name {task.name!r}; {do}")
     return predictor
 
 
