@@ -85,11 +85,15 @@ class Example:
         query: What is asked.
         targets: Accepted answers, the preferred one first; at least one.
         rationale: Worked reasoning that leads to the first target, if the data has it.
+        group: What the example belongs to, such as the document that its question is about. Examples of one group are
+            not independent: splits keep them together, and intervals and tests take a group as one observation. ""
+            if it belongs to nothing else.
     """
 
     query: Query
     targets: tuple[str, ...]
     rationale: str | None = None
+    group: str = ""
 
     @property
     def id(self) -> str:

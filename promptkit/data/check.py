@@ -51,6 +51,7 @@ class Layout:
         labels: Allowed targets; empty for any.
         closed: Whether a column that is not listed makes a row bad (so, where no task says what is needed).
         classes: Names behind the whole numbers of a column, for columns of class labels.
+        group: The column of the group; "" where rows have none.
     """
 
     fields: tuple[str, ...]
@@ -58,6 +59,7 @@ class Layout:
     labels: tuple[str, ...] = ()
     closed: bool = False
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    group: str = ""
 
     @property
     def required(self) -> dict[str, str]:
@@ -79,6 +81,9 @@ def check_columns(rows: Sequence[Raw], layout: Layout, name: str) -> None:
     found: dict[str, None] = {}
     for raw in rows:
         found.update(dict.fromkeys(raw.values))
+    if layout.group and found and layout.group not in found:
+        do = "group= names the column that tells which rows belong together"
+        raise DataError(explain("group", of=name, must=one_of(found), got=layout.group, do=do))
     missing = {role: column for role, column in layout.required.items() if column not in found}
     if not missing or not found:
         return
@@ -135,7 +140,7 @@ class _Row:
     def example(self, prefix: str) -> Example | None:
         """Builds the example, or notes every fault and returns ``None``."""
         if self.layout.closed:
-            known = set(self.layout.columns.values())
+            known = {*self.layout.columns.values(), self.layout.group}
             for column in self.raw.values:
                 if column not in known:
                     do = "list the fields that count by fields=[...]"
@@ -144,9 +149,21 @@ class _Row:
         targets = self.targets()
         rationale = self.text("rationale", needed=False)
         name = self.text("id", needed=False) or f"{prefix}-{self.raw.number}"
+        group = self.group()
         if self.faults:
             return None
-        return Example(Query(fields, name), targets, rationale)
+        return Example(Query(fields, name), targets, rationale, group)
+
+    def group(self) -> str:
+        """Returns what the row belongs to; "" where that is not said."""
+        value = self.raw.values.get(self.layout.group) if self.layout.group else None
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return ""
+        if isinstance(value, str | Real) and not isinstance(value, bool):
+            return str(value)
+        reason = explain(self.layout.group, of="row", must="text or a number", got=_shown(value))
+        self.faults.append((self.layout.group, reason.removeprefix("row: ")))
+        return ""
 
     def cell(self, role: str) -> object:
         column = self.layout.columns[role]

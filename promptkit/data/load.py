@@ -46,6 +46,7 @@ def load_examples(
     target: str = "target",
     rationale: str = "rationale",
     id: str = "id",
+    group: str | None = None,
     columns: Mapping[str, str] | None = None,
     split: Sequence[float] = (0.6, 0.15, 0.25),
     seed: int = 0,
@@ -69,10 +70,13 @@ def load_examples(
             list of mappings; a mapping of column name to cells; a mapping of split name to any of the last three.
         task: Names the fields and labels that rows must have; a domain brings its own.
         fields: Input fields, if not those of the task. Without both, the columns of the first row that are not
-            target, rationale or id.
+            target, rationale, id or group.
         target: Column of the target.
         rationale: Column of the rationale; may be absent.
         id: Column of the id; may be absent.
+        group: Field or column that tells which examples belong together, such as the document that several questions
+            are about; it becomes ``Example.group``. A division keeps groups together, and ``evaluate`` and ``compare``
+            take each as one observation. A row whose cell is empty is a group of its own. ``None``: no groups.
         columns: Column of each field that is called otherwise in the source, for example ``{"question": "q"}``.
             "target", "rationale" and "id" may be given here too.
         split: Shares of train, dev and test for a source of one table; ``(0, 0, 1)`` makes all of it test items.
@@ -107,7 +111,7 @@ def load_examples(
         must = "another file than the source"
         raise SettingError(explain("rejects", of="load_examples", must=must, got=str(rejects)))
     roles = {"target": target, "rationale": rationale, "id": id}
-    layout = _layout(next(iter(tables.values())), task, fields, roles, dict(columns or {}))
+    layout = _layout(next(iter(tables.values())), task, fields, roles, dict(columns or {}), group)
     good, bad = _convert(tables, layout)
     if bad and rejects is not None:
         write_rejects(bad, Path(rejects))
@@ -125,6 +129,9 @@ def load_examples(
     if rejected:
         where = f", listed in {rejects}" if rejects is not None else ""
         warnings.warn(f"{name}: {rejected} of {total} rows are bad and left out{where}", DataWarning, stacklevel=2)
+    if on_leakage != "ignore" and (torn := _torn_groups(data)):
+        text = f"{name}: {len(torn)} groups have items in several splits, such as {torn[0]!r}; scores may be memory"
+        warnings.warn(text, DataWarning, stacklevel=2)
     if data.leakage and on_leakage != "ignore":
         text = f"{name}: items of one split stand in another\n{data.leakage}"
         copies = any(o.exact + o.normalised for o in data.leakage.overlaps if o.split == "test")
@@ -135,6 +142,12 @@ def load_examples(
     return data
 
 
+def _torn_groups(data: Data) -> list[str]:
+    """Groups that stand in more than one split, which a division by ``divide`` never gives."""
+    groups = [{example.group for example in split} - {""} for split in data]
+    return sorted(groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2])
+
+
 def _convert(tables: Mapping[str, _Table], layout: Layout) -> tuple[dict[str, list[Example]], list[BadRow]]:
     """Converts every table, so that the bad rows of all of them are known before one is reported."""
     good: dict[str, list[Example]] = {}
@@ -142,7 +155,7 @@ def _convert(tables: Mapping[str, _Table], layout: Layout) -> tuple[dict[str, li
     for name, table in tables.items():
         if not table.rows:
             raise DataError(explain("rows", of=table.name, must="at least 1", got=0))
-        own = Layout(layout.fields, layout.columns, layout.labels, layout.closed, table.classes)
+        own = Layout(layout.fields, layout.columns, layout.labels, layout.closed, table.classes, layout.group)
         check_columns(table.rows, own, table.name)
         prefix = "row" if len(tables) == 1 else name
         good[name], faults = convert(table.rows, own, table.name, prefix)
@@ -151,7 +164,12 @@ def _convert(tables: Mapping[str, _Table], layout: Layout) -> tuple[dict[str, li
 
 
 def _layout(
-    table: _Table, task: Task | None, fields: Sequence[str] | None, roles: dict[str, str], columns: dict[str, str]
+    table: _Table,
+    task: Task | None,
+    fields: Sequence[str] | None,
+    roles: dict[str, str],
+    columns: dict[str, str],
+    group: str | None,
 ) -> Layout:
     """Decides which column holds what."""
     of = "load_examples"
@@ -167,7 +185,7 @@ def _layout(
         closed = True
         first = next((raw for raw in table.rows if not raw.fault), Raw(0))
         renamed = {column: name for name, column in columns.items()}
-        names = tuple(renamed.get(column, column) for column in first.values if column not in roles.values())
+        names = tuple(renamed.get(column, column) for column in first.values if column not in (*roles.values(), group))
         if first.values and (lost := [column for column in renamed if column not in first.values]):
             raise DataError(explain("columns", of=table.name, must=f"at least {lost[0]!r}", got=list(first.values)))
     if wrong := [name for name in names if name in _ROLES]:
@@ -179,7 +197,7 @@ def _layout(
     if closed and first.values and not names:
         must = "a target and at least one field"
         raise DataError(explain("columns", of=table.name, must=must, got=list(first.values)))
-    return Layout(names, mapping, task.labels if task else (), closed)
+    return Layout(names, mapping, task.labels if task else (), closed, group=mapping.get(group, group) if group else "")
 
 
 def _open(source: object, task: Task | None) -> tuple[str, Task | None, dict[str, _Table]]:

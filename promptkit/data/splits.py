@@ -83,13 +83,14 @@ class Split(Sequence[Example]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A 16-digit hash of everything the examples say: ids, fields, targets and rationales, in order.
+        """A 16-digit hash of everything the examples say: ids, fields, targets, rationales and groups, in order.
 
         The name is no part of it: the same rows give the same fingerprint under any name.
         """
         digest = hashlib.sha256()
         for example in self.examples:
             row = [example.id, dict(example.query.fields), list(example.targets), example.rationale]
+            row += [example.group] if example.group else []
             digest.update(json.dumps(row, sort_keys=True).encode("ascii") + b"\n")
         return digest.hexdigest()[:16]
 
@@ -167,11 +168,11 @@ def check_shares(split: object) -> tuple[float, float, float]:
 def divide(
     examples: Sequence[Example], shares: Sequence[float] = (0.6, 0.15, 0.25), *, seed: int = 0, name: str = "data"
 ) -> dict[str, Split]:
-    """Divides examples into train, dev and test so that equal items always stay together.
+    """Divides examples into train, dev and test so that equal items, and items of one group, always stay together.
 
-    Items of equal content (``Query.key``) form a group. Groups are ordered by a hash of seed and content, then test
-    is filled, then dev, and train takes the rest. So the division depends neither on the order of the rows nor on the
-    machine, and a few new rows move few of the old ones.
+    Items of equal content (``Query.key``) or of one ``Example.group`` form a block. Blocks are ordered by a hash of
+    seed and content, then test is filled, then dev, and train takes the rest. So the division depends neither on the
+    order of the rows nor on the machine, and a few new rows move few of the old ones.
 
     Args:
         examples: What is divided.
@@ -184,7 +185,7 @@ def divide(
 
     Raises:
         SettingError: If the shares are wrong.
-        DataError: If there are fewer different items than splits to fill.
+        DataError: If there are fewer different items (or groups of them) than splits to fill.
 
     Example:
         >>> from promptkit.types import Query
@@ -193,19 +194,43 @@ def divide(
         [12, 3, 5]
     """
     wanted: dict[str, Any] = dict(zip(SPLIT_NAMES, check_shares(shares), strict=True))
-    groups: dict[str, list[int]] = {}
-    for place, example in enumerate(examples):
-        groups.setdefault(example.query.key, []).append(place)
+    blocks = _blocks(examples)
     filled = [split for split in ("test", "dev", "train") if wanted[split] > 0]
-    if len(groups) < len(filled):
-        must = f"at least {len(filled)} different items to fill {len(filled)} splits"
+    if len(blocks) < len(filled):
+        what = "groups" if any(example.group for example in examples) else "items"
+        must = f"at least {len(filled)} different {what} to fill {len(filled)} splits"
         do = "give more rows, or put all into one split, for example split=(0, 0, 1)"
-        raise DataError(explain("rows", of=name, must=must, got=len(groups), do=do))
-    queue = sorted(groups, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
+        raise DataError(explain("rows", of=name, must=must, got=len(blocks), do=do))
+    queue = sorted(blocks, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
     places: dict[str, list[int]] = {split: [] for split in SPLIT_NAMES}
     for at, split in enumerate(filled):
         quota = max(1, round(wanted[split] * len(examples)))
         later = len(filled) - at - 1  # each later split still needs a group of its own
         while len(queue) > later and (len(places[split]) < quota or not later):
-            places[split].extend(groups[queue.pop(0)])
+            places[split].extend(blocks[queue.pop(0)])
     return {split: Split(split, [examples[i] for i in sorted(places[split])]) for split in SPLIT_NAMES}
+
+
+def _blocks(examples: Sequence[Example]) -> dict[str, list[int]]:
+    """Places of the examples that must stay together, by the smallest content key among them.
+
+    Two examples are linked by equal content or an equal group, and links are followed to their end.
+    """
+    parent = list(range(len(examples)))
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = parent[place]
+        return place
+
+    keys = [example.query.key for example in examples]
+    first: dict[tuple[str, str], int] = {}
+    for place, example in enumerate(examples):
+        for link in (("content", keys[place]), ("group", example.group)):
+            if link[1]:
+                parent[root(place)] = root(first.setdefault(link, place))
+    linked: dict[int, list[int]] = {}
+    for place in range(len(examples)):
+        linked.setdefault(root(place), []).append(place)
+    return {min(keys[place] for place in places): places for places in linked.values()}
