@@ -1,4 +1,7 @@
-"""Finds domain folders and reads their files strictly: small, inside the folder, YAML without surprises."""
+"""Finds domain folders and reads their files strictly: small, inside the folder, YAML without surprises.
+
+Also how the rows of a domain are read where they are not in promptkit's own form.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from promptkit.errors import TaskError, explain, one_of
 
 __all__ = [
+    "DELIMITERS",
     "MAX_FILE",
+    "DataSettings",
     "check_name",
     "domain_folder",
     "is_path",
@@ -30,6 +36,51 @@ MAX_FILE = 200_000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
+
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+"""Characters that commonly separate the cells of a file, and what they are called."""
+
+
+class DataSettings(BaseModel):
+    r"""How the rows of a data set are read, where they are not in promptkit's own form.
+
+    Attributes:
+        columns: The column of each field, and of "target", "rationale" and "id", that has another name in the data.
+        delimiter: What separates the cells of .csv and .tsv files: one character, or a name such as ``semicolon`` or
+            ``tab``; ``None`` for a comma, and in .tsv files a tab.
+        encoding: The encoding of the files, a name that Python knows; ``None`` for UTF-8.
+
+    Example:
+        >>> DataSettings(delimiter="tab").delimiter
+        '\t'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: dict[str, str] = {}
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _check_delimiter(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        found = {"\\t": "\t", **{name: sign for sign, name in DELIMITERS.items()}}.get(text, text)
+        if len(found) != 1 or found.isalnum() or found in "\"'\r\n\0":
+            raise ValueError(f"must be one character such as ',' or ';', or one of {', '.join(DELIMITERS.values())}")
+        return found
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, name: str | None) -> str | None:
+        try:
+            if name is not None:
+                "".encode(name)  # also refuses codecs that are no encodings of text
+        except (LookupError, ValueError):
+            raise ValueError("must be an encoding that Python knows, such as utf-8, cp1252 or latin-1") from None
+        return name
 
 
 def check_name(name: str, *, of: str = "domain") -> str:

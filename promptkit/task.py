@@ -15,9 +15,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from promptkit.domains import (
+    DataSettings,
     check_name,
     domain_folder,
     is_path,
@@ -58,6 +67,7 @@ class Task(BaseModel):
             texts inside an item never do.
         stop: Texts that end a completion; the separator is always among them.
         glossary: Terms of the domain and what they mean.
+        data: How the domain's rows are read: names of columns, delimiter and encoding.
 
     Raises:
         pydantic.ValidationError: A value is wrong. ``build_task`` and ``load_task`` give a ``TaskError``
@@ -79,6 +89,15 @@ class Task(BaseModel):
     separator: str = "\n\n"
     stop: tuple[str, ...]
     glossary: dict[str, str] = {}
+    data: DataSettings = DataSettings()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves data settings out where there are none, so that tasks saved before them stay as they are."""
+        found: dict[str, Any] = serialize(self)
+        if self.data == DataSettings():
+            found.pop("data", None)
+        return found
 
     @model_validator(mode="before")
     @classmethod
