@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from promptkit.adapters import adapter_from_settings
 from promptkit.backends import Backend
 from promptkit.data import load_examples
-from promptkit.data.rows import read_file
+from promptkit.data.load import data_settings, read_renamed
 from promptkit.domains import is_path, read_mapping, resolve_name
 from promptkit.errors import DataError, SettingError, TaskError, explain, one_of
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
@@ -59,6 +59,9 @@ class ClimbConfig(BaseModel):
     Attributes:
         task: A shipped domain by name, or the path of a folder.
         data: Examples: a file or folder; "" for those of the task.
+        columns: Column of each field, target or id that has another name in the data.
+        delimiter: What separates the cells of .csv and .tsv files; ``None`` for what the task says, or a comma.
+        encoding: Encoding of the files; ``None`` for what the task says, or UTF-8.
         model: ``reference``, a folder, a name on the Hugging Face Hub, or what the server at ``base_url`` calls it.
         base_url: Address of an OpenAI-compatible server, such as ``http://localhost:8000/v1``; "" for a model on this
             machine, which rungs that learn weights need.
@@ -85,6 +88,9 @@ class ClimbConfig(BaseModel):
 
     task: str = Field(min_length=1)
     data: str = ""
+    columns: dict[str, str] = Field(default_factory=dict)
+    delimiter: str | None = None
+    encoding: str | None = None
     model: str = Field(default="reference", min_length=1)
     base_url: str = ""
     api_key_env: str = ""
@@ -120,7 +126,8 @@ class ClimbConfig(BaseModel):
         task = load_task(self.task)
         # A climb is stricter than loading: it also refuses dev items that stand in train.
         leakage: Literal["warn", "auto"] = "warn" if self.on_leakage == "force" else "auto"
-        data = load_examples(self.data or self.task, task=task, on_leakage=leakage)
+        how: dict[str, Any] = {"columns": self.columns, "delimiter": self.delimiter, "encoding": self.encoding}
+        data = load_examples(self.data or self.task, task=task, on_leakage=leakage, **how)
         if self.test_items is not None:
             data = replace(data, test=data.test[: self.test_items])
         return climb(
@@ -135,7 +142,7 @@ class ClimbConfig(BaseModel):
             confidence=self.confidence,
             folder=self.folder or None,
             resume=resume,
-            unlabelled=_queries(self.unlabelled, task) if self.unlabelled else None,
+            unlabelled=_queries(self, task) if self.unlabelled else None,
             on_leakage=self.on_leakage,
             folds=self.folds,
             block=self.block,
@@ -197,14 +204,18 @@ def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(found.get(name), str) and found[name]:
             found[name] = str(folder / found[name])
     task, data, model = (values[n] if isinstance(values.get(n), str) else "" for n in ("task", "data", "model"))
-    # Joined as texts: `Path` would turn ./tickets into tickets, the name of a shipped domain.
     if task and not _is_shipped(task, folder) and (folder / task).is_dir():
-        found["task"] = os.path.join(folder, task)
+        found["task"] = _as_path(folder / task)
     if data and not _is_shipped(data, folder):
-        found["data"] = os.path.join(folder, data)
+        found["data"] = _as_path(folder / data)
     if model not in ("", "reference") and not values.get("base_url") and (folder / model).is_dir():
         found["model"] = str(folder / model)
     return found
+
+
+def _as_path(path: Path) -> str:
+    """Writes a path so that it is not the bare name of a shipped domain: ./tickets, where ``str`` gives tickets."""
+    return str(path) if is_path(str(path)) else os.path.join(os.curdir, path)
 
 
 def _is_shipped(source: str, folder: Path) -> bool:
@@ -238,10 +249,11 @@ def _rung(task: Task, value: str | JSONObject) -> str | tuple[str, Any] | Rung:
     return name, adapter_from_settings(task, rest)
 
 
-def _queries(source: str, task: Task) -> list[Query]:
+def _queries(config: ClimbConfig, task: Task) -> list[Query]:
     """Reads questions; columns that are no field of the task, such as a target, are left out."""
-    queries, faults = [], []
-    for row in read_file(Path(source)):
+    source, queries, faults = Path(config.unlabelled), [], []
+    given = data_settings(config.columns, config.delimiter, config.encoding, of="unlabelled")
+    for row in read_renamed(source, task, given):
         fields = {field: row.values.get(field) for field in task.fields}
         texts = {field: text for field, text in fields.items() if isinstance(text, str)}
         if row.fault or len(texts) < len(fields):
@@ -249,5 +261,5 @@ def _queries(source: str, task: Task) -> list[Query]:
         else:
             queries.append(Query(texts, str(row.values.get("id") or f"row-{row.number}")))
     if faults:
-        raise DataError(f"{Path(source).name}: {len(faults)} rows cannot be used: {'; '.join(faults[:10])}")
+        raise DataError(f"{source.name}: {len(faults)} rows cannot be used: {'; '.join(faults[:10])}")
     return queries

@@ -53,7 +53,7 @@ def test_a_path_in_a_file_never_becomes_the_name_of_a_shipped_domain(
     assert pk.load_task(found.task).fields == ("question",)
     for text in ("task: tickets\n", "task: apples\ndata: Tickets\n"):
         with pytest.raises(
-            SettingError, match=r"climb: '.ickets' is both a shipped task .* and a local folder \(\./tickets\)"
+            pk.SettingError, match=r"climb: '.ickets' is both a shipped task .* and a local folder \(\./tickets\)"
         ):
             read_config(str(write(tmp_path, text).relative_to(tmp_path)))
     (tmp_path / "elsewhere").mkdir()
@@ -139,10 +139,11 @@ def test_unlabelled_questions_come_from_a_file(tmp_path: Path) -> None:
     task = pk.load_task("apples")
     path = tmp_path / "more.jsonl"
     path.write_text('{"question": "One?", "target": "1"}\n{"question": "Two?", "id": "b"}\n')
-    assert [(query.id, dict(query.fields)) for query in _queries(str(path), task)] == [
+    config = ClimbConfig(task="apples", unlabelled=str(path))
+    assert [(query.id, dict(query.fields)) for query in _queries(config, task)] == [
         ("row-1", {"question": "One?"}),
         ("b", {"question": "Two?"}),
     ]
     path.write_text('{"text": "One?"}\n')
     with pytest.raises(pk.DataError, match="more.jsonl: 1 rows cannot be used: row 1: a field is missing"):
-        _queries(str(path), task)
+        _queries(config, task)

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Cache, DataSource, Json, Model, Seed, Traceback
+from promptkit.cli.options import (
+    AllowLeakage,
+    ApiKeyEnv,
+    BaseUrl,
+    Cache,
+    Columns,
+    DataSource,
+    Delimiter,
+    Encoding,
+    Json,
+    Model,
+    Seed,
+    Traceback,
+    reading,
+)
 from promptkit.cli.show import Bar, print_json, printable
 
 if TYPE_CHECKING:
@@ -44,6 +58,9 @@ def compare(
         typer.Option("--failures", help="Failed items score 0, or are left out for every arm."),
     ] = "zero",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     allow_leakage: AllowLeakage = False,
     split: Annotated[
         Literal["train", "dev", "test"], typer.Option("--split", help="What saved predictors are scored on.")
@@ -87,7 +104,8 @@ def compare(
         task = running[0].task
         leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
         source = data or examples_source(task)
-        examples = pk.load_examples(source, task=task, on_leakage=leakage).splits[split][:limit]
+        how = reading(column, delimiter, encoding)
+        examples = pk.load_examples(source, task=task, on_leakage=leakage, **how).splits[split][:limit]
     with Bar("comparing") as bar:
         found = pk.compare(
             known,

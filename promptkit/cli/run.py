@@ -16,7 +16,10 @@ from promptkit.cli.options import (
     AskOption,
     BaseUrl,
     Cache,
+    Columns,
     DataSource,
+    Delimiter,
+    Encoding,
     Json,
     Model,
     Samples,
@@ -27,6 +30,7 @@ from promptkit.cli.options import (
     Traceback,
     VoteRule,
     parse_shots,
+    reading,
 )
 from promptkit.cli.reports import describe, print_reports
 from promptkit.cli.show import Bar, print_json, print_table
@@ -50,6 +54,9 @@ def predict(
     stop: Stop = "none",
     answer_by: AnswerBy = "generation",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     adapter: Adapter = "",
     model: Model = "reference",
     base_url: BaseUrl = None,
@@ -68,12 +75,14 @@ def predict(
     import promptkit as pk
 
     known = pk.load_task(task)
-    queries = read_queries(source, known)
+    how = reading(column, delimiter, encoding)
+    queries = read_queries(source, known, **how)
     predictor = _load(known, adapter, open_model(model, base_url, api_key_env, cache)) if adapter else None
     if predictor is None:
         fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
         # Nothing is scored here, so leakage between splits is worth a warning only.
-        examples = pk.load_examples(data or task, task=known, on_leakage="warn") if shots else None
+        own = how if data else {}  # without --data, the options tell of the questions alone
+        examples = pk.load_examples(data or task, task=known, on_leakage="warn", **own) if shots else None
         predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env, cache), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
@@ -103,6 +112,9 @@ def evaluate(
         list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
     ] = [],  # noqa: B006 - typer copies it
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     allow_leakage: AllowLeakage = False,
     split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
@@ -122,7 +134,9 @@ def evaluate(
     known = pk.load_task(task)
     for name in metric:
         pk.get_metric(name)  # a wrong name ends here, before a model is loaded
-    examples = pk.load_examples(data or task, task=known, on_leakage="warn" if allow_leakage else "auto")
+    leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
+    how = reading(column, delimiter, encoding)
+    examples = pk.load_examples(data or task, task=known, on_leakage=leakage, **how)
     chosen = examples.splits[split][:limit]
     if adapter:
         named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache))}

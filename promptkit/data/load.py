@@ -6,14 +6,16 @@ Nothing here calls a model, and nothing is returned unless every row is usable o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from promptkit.data.check import BadRow, Layout, check_columns, complain, convert, write_rejects
-from promptkit.data.rows import Raw
+from promptkit.data.rows import Raw, read_file
 from promptkit.data.sources import Table, open_source
 from promptkit.data.splits import SPLIT_NAMES, Data, Split, check_shares, divide
 from promptkit.domains import DataSettings
@@ -21,7 +23,7 @@ from promptkit.errors import DataError, LeakageError, SettingError, explain, one
 from promptkit.task import Task
 from promptkit.types import Example
 
-__all__ = ["DataWarning", "load_examples"]
+__all__ = ["DataWarning", "data_settings", "load_examples", "read_renamed"]
 
 _ROLES = ("target", "rationale", "id")
 _NAMELESS = ("Unnamed: ", "__index_level_")  # what pandas and Arrow call an index that somebody wrote as a column
@@ -108,14 +110,14 @@ def load_examples(
     if on_leakage not in ("auto", "warn", "raise", "ignore"):
         must = one_of(["auto", "warn", "raise", "ignore"])
         raise SettingError(explain("on_leakage", of="load_examples", must=must, got=on_leakage))
-    given = _settings(columns, delimiter, encoding)
+    given = data_settings(columns, delimiter, encoding)
     opened = open_source(source, task, given)
     name, task, tables = opened.name, opened.task, opened.tables
     if rejects is not None and isinstance(source, str | Path) and Path(rejects).resolve() == Path(source).resolve():
         must = "another file than the source"
         raise SettingError(explain("rejects", of="load_examples", must=must, got=str(rejects)))
     roles = {"target": target, "rationale": rationale, "id": id}
-    named = {**_task_columns(tables, task), **given.columns}
+    named = {**_task_columns(chain.from_iterable(table.rows for table in tables.values()), task), **given.columns}
     layout = _layout(next(iter(tables.values())), task, fields, roles, named, group)
     good, bad = _convert(tables, layout)
     if bad and rejects is not None:
@@ -151,20 +153,59 @@ def load_examples(
     return data
 
 
-def _settings(columns: Mapping[str, str] | None, delimiter: str | None, encoding: str | None) -> DataSettings:
+def data_settings(
+    columns: Mapping[str, str] | None, delimiter: str | None, encoding: str | None, *, of: str = "load_examples"
+) -> DataSettings:
+    """Checks how rows are to be read.
+
+    Args:
+        columns: Column of each field.
+        delimiter: What separates cells.
+        encoding: Encoding of files.
+        of: Whose settings they are, for messages.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingError: One of them is wrong.
+    """
     try:
         return DataSettings.model_validate({"columns": columns or {}, "delimiter": delimiter, "encoding": encoding})
     except ValidationError as error:
         fault = error.errors()[0]
         text = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        raise SettingError(f"load_examples: {fault['loc'][0]} {text}, got {fault['input']!r}") from None
+        raise SettingError(f"{of}: {fault['loc'][0]} {text}, got {fault['input']!r}") from None
 
 
-def _task_columns(tables: Mapping[str, Table], task: Task | None) -> dict[str, str]:
-    """Returns the columns that the task names and the source has; other sources may use the names of the fields."""
+def read_renamed(path: Path, task: Task, given: DataSettings) -> list[Raw]:
+    """Reads a file of questions, its columns renamed to the fields of a task.
+
+    Args:
+        path: The file.
+        task: Says which fields there are, and how its data are read.
+        given: How this file is read, where that differs.
+
+    Returns:
+        The rows in order, unreadable ones with their fault.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    own = task.data
+    rows = read_file(path, delimiter=given.delimiter or own.delimiter, encoding=given.encoding or own.encoding)
+    columns = {**_task_columns(rows, task), **given.columns}
+    fields = {column: name for name, column in columns.items()}
+    return [
+        replace(row, values={fields.get(column, column): cell for column, cell in row.values.items()}) for row in rows
+    ]
+
+
+def _task_columns(rows: Iterable[Raw], task: Task | None) -> dict[str, str]:
+    """Returns the columns that the task names and the rows have; other sources may use the names of the fields."""
     if task is None or not task.data.columns:
         return {}
-    found = {column for table in tables.values() for raw in table.rows for column in raw.values}
+    found = {column for row in rows for column in row.values}
     return {name: column for name, column in task.data.columns.items() if column in found}
 
 
