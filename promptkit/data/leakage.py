@@ -139,6 +139,7 @@ def _matches(splits: Mapping[str, Sequence[Item]], rows: str, inside: str, corpu
     exact = {item.exact: place for place, item in reversed(list(enumerate(pool)))}
     keys = {item.key: place for place, item in reversed(list(enumerate(pool)))}
     loose = {(item.loose, target): i for i, item in reversed(list(enumerate(pool))) for target in item.targets}
+    bags = {(item.bag, target): i for i, item in reversed(list(enumerate(pool))) for target in item.targets if item.bag}
     near = NearIndex(corpus, rows, inside, pool)
     for row, item in enumerate(splits[rows]):
         if item.exact in exact:
@@ -147,5 +148,7 @@ def _matches(splits: Mapping[str, Sequence[Item]], rows: str, inside: str, corpu
             yield Match(row, keys[item.key], "normalised")
         elif twins := [loose[item.loose, target] for target in item.targets if (item.loose, target) in loose]:
             yield Match(row, min(twins), "normalised")
+        elif twins := [bags[item.bag, target] for target in item.targets if item.bag and (item.bag, target) in bags]:
+            yield Match(row, min(twins), "near")
         elif best := near.best(item):
             yield Match(row, best[1], "near", best[0])

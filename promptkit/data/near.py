@@ -39,6 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptkit.data.chance import Chance
+from promptkit.data.frames import Frames
 from promptkit.data.item import Item
 
 __all__ = ["Corpus", "NearIndex"]
@@ -89,6 +90,11 @@ class Corpus:
     def chance(self) -> Chance:
         """How often words follow each other."""
         return Chance(item.steps for item in self.items)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """Which beginnings of sentences many items share."""
+        return Frames(self.items)
 
     @cached_property
     def triples(self) -> Counter[tuple[str, ...]]:
@@ -167,7 +173,7 @@ class NearIndex:
 
     def __init__(self, corpus: Corpus, rows: str, pool: str, items: Sequence[Item]) -> None:
         self.corpus, self.names, self.pool = corpus, (rows, pool), items
-        self._numbers = {numbers: code for code, numbers in enumerate({item.numbers: None for item in items})}
+        self._numbers = {numbers: code for code, numbers in enumerate({item.number_bag: None for item in items})}
         places: dict[str, list[int]] = {}
         for place, item in enumerate(items):
             for target in item.targets if item.size >= SHORTEST else ():
@@ -182,7 +188,7 @@ class NearIndex:
         return _Block(
             np.array(places, dtype=np.int64),
             np.array([self.corpus.weight(item.grams) for item in items]),
-            np.array([self._numbers[item.numbers] for item in items]),
+            np.array([self._numbers[item.number_bag] for item in items]),
             {gram: np.array(found, dtype=np.int64) for gram, found in postings.items()},
         )
 
@@ -194,7 +200,7 @@ class NearIndex:
             least: The least likeness: the Dice coefficient of what two items of the same numbers say, their rarest
                 common target included. It is ``CONTAINED`` where one text stands in the other as a whole.
         """
-        total, numbers = self.corpus.weight(item.grams), self._numbers.get(item.numbers, -1)
+        total, numbers = self.corpus.weight(item.grams), self._numbers.get(item.number_bag, -1)
         found: dict[int, float] = {}
         for target in item.targets & self._blocks.keys() if item.size >= SHORTEST else ():
             block, rarity = self._blocks[target], self.corpus.targets[target]
@@ -219,19 +225,31 @@ class NearIndex:
         """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
         for like, place in self.alike(item):
             twin = self.pool[place]
+            if self.corpus.frames.differ(item, twin):
+                continue
             if like == CONTAINED:
                 short, long = sorted((item, twin), key=lambda one: one.size)
                 if self.corpus.is_addition(short, long, self.names):
                     return 1.0, place
-            elif self.corpus.is_edit(item, twin, self.names):
-                copy = self.corpus.is_no_chance(item, twin, self.names) and not self._is_slot(item, place, like)
-                return (like, place) if copy else None
+                continue
+            edit = self._edit(item, twin, place, like)
+            if edit or ((ordered := twin.in_order_of(item)) is not twin and self._edit(item, ordered, place, like)):
+                return like, place
+            if edit is False:
+                return None
         return None
+
+    def _edit(self, item: Item, twin: Item, place: int, like: float) -> bool | None:
+        """Whether an edit of an item is a copy of it; ``None`` if it is no edit."""
+        if twin.numbers != item.numbers or not self.corpus.is_edit(item, twin, self.names):
+            return None
+        return self.corpus.is_no_chance(item, twin, self.names) and not self._is_slot(item, place, like)
 
     def _is_slot(self, item: Item, place: int, like: float) -> bool:
         """Whether too many others are about as alike, each with something of its own."""
         twin, pools = self.pool[place], (self.names[1], self.names[1])
         others = (self.pool[other] for _, other in self.alike(item, KIN * like) if other != place)
+        others = (other for other in others if other.numbers == twin.numbers)
         kin = (other for other in others if self.corpus.is_edit(twin, other, pools))
         return len(list(islice(kin, MAX_KIN + 1))) > MAX_KIN
 
