@@ -13,6 +13,7 @@ from promptkit.adapters.plan import Plan, Stop, VotePlan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
+from promptkit.data import check_examples
 from promptkit.errors import SettingError, explain
 from promptkit.readout import Rule, Tie
 from promptkit.task import Task
@@ -107,6 +108,8 @@ class ChainOfThought:
             TaskError: The domain has no reasoning template.
             SettingError: A setting does not fit the task.
         """
+        check_examples(examples, of="ChainOfThought.fit")
+        check_examples(dev if dev is not None else (), of="ChainOfThought.fit", which="dev")
         notes: JSONObject = {}
         if self.bootstrap:
             found = bootstrap_rationales(self._few_shot(0), examples, backend, items=self.bootstrap_items, seed=seed)

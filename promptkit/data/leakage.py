@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from promptkit.data.examples import check_examples
 from promptkit.data.item import Item
 from promptkit.data.near import Corpus, NearIndex
 from promptkit.types import Example
@@ -126,6 +127,8 @@ def measure_leakage(
         (0, 1, 0)
     """
     splits = {"train": train, "dev": dev, "test": test}
+    for name, split in splits.items():
+        check_examples(split, of="measure_leakage", which=name, texts=True)
     items = {name: [Item(item) for item in split] for name, split in splits.items()}
     corpus = Corpus(items)
     pairs = [("dev", "train"), ("test", "train"), ("test", "dev")]
