@@ -16,7 +16,8 @@ __all__ = ["Choices", "find_choices"]
 
 _LABELS = ("abcdefghij", "123456789", "0123456789")
 _MARK = re.compile(
-    r"(?:(?<=^)|(?<=[\s,;|]))(?P<open>[(\[]?)\**(?P<label>[a-j]|\d)\**(?P<close>[)\]]|[.:](?=\s))\s*", re.MULTILINE
+    r"(?:(?<=^)|(?<=[\s,;|]))(?P<open>[(\[]?)\**(?P<label>[a-j]|\d)\**(?P<close>[)\]]|[.:](?=\**\s))\**\s*",
+    re.MULTILINE,
 )
 _NAME = re.compile(r"(?P<stem>.*?)[_\- ]?(?P<label>[a-j]|\d)", re.DOTALL)
 _EDGES = " \t\r\n,;|*"
