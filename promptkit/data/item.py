@@ -72,12 +72,25 @@ class Item:
         return tuple(tuple(sorted(map(" ".join, field))) for field in self.sentences)
 
     @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """The field and the place of each sentence."""
+        return {
+            " ".join(sentence): (field, place)
+            for field, sentences in enumerate(self.sentences)
+            for place, sentence in enumerate(sentences)
+        }
+
+    @cached_property
     def number_bag(self) -> tuple[str, ...]:
         """The numbers whatever their order, which is another where sentences are."""
         return tuple(sorted(self.numbers))
 
     def in_order_of(self, other: Item) -> Item:
         """Returns the item with its sentences in the order in which another item has those most like them."""
+        if self._places.keys().isdisjoint(other._places):
+            return self
+        if all(place == self._places.get(sentence, place) for sentence, place in other._places.items()):
+            return self  # what they share stands in the same places
         pairs = zip(self.sentences, other.sentences, strict=False)
         ordered = [_in_order_of(own, others) for own, others in pairs]
         if len(self.sentences) != len(other.sentences) or ordered == self.sentences:

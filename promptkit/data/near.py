@@ -47,6 +47,9 @@ __all__ = ["Corpus", "NearIndex"]
 NEAR = 0.25
 """Dice coefficient of weighted words and word pairs from which two items may be alike."""
 
+REORDERED = 0.5
+"""Likeness from which two texts are also compared with their sentences in the same order."""
+
 EDITED = 0.5
 """Share of the differences of two like texts, as runs of three words, that must stand in no other item."""
 
@@ -225,15 +228,16 @@ class NearIndex:
         """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
         for like, place in self.alike(item):
             twin = self.pool[place]
-            if self.corpus.frames.differ(item, twin):
-                continue
             if like == CONTAINED:
                 short, long = sorted((item, twin), key=lambda one: one.size)
-                if self.corpus.is_addition(short, long, self.names):
+                if self.corpus.is_addition(short, long, self.names) and not self.corpus.frames.differ(item, twin):
                     return 1.0, place
                 continue
             edit = self._edit(item, twin, place, like)
-            if edit or ((ordered := twin.in_order_of(item)) is not twin and self._edit(item, ordered, place, like)):
+            if not edit and like >= REORDERED:
+                ordered = twin.in_order_of(item)
+                edit = (ordered is not twin and self._edit(item, ordered, place, like)) or edit
+            if edit:
                 return like, place
             if edit is False:
                 return None
@@ -242,6 +246,8 @@ class NearIndex:
     def _edit(self, item: Item, twin: Item, place: int, like: float) -> bool | None:
         """Whether an edit of an item is a copy of it; ``None`` if it is no edit."""
         if twin.numbers != item.numbers or not self.corpus.is_edit(item, twin, self.names):
+            return None
+        if self.corpus.frames.differ(item, twin):
             return None
         return self.corpus.is_no_chance(item, twin, self.names) and not self._is_slot(item, place, like)
 
