@@ -4,8 +4,10 @@ Three grades, each row counted once under the first that holds:
 
 exact       all fields are equal, character for character.
 normalised  equal after Unicode NFKC, case folding and white space (``Query.key``), whatever the targets; or equal
-            also without punctuation, with a common target. Signs that carry meaning beside digits stay.
-near        a common target, and the same text but for an edit of a word or two, or an addition; see ``near``.
+            also without punctuation and with look-alike letters and digits made equal (``fold``), with a common
+            target. Signs that carry meaning beside digits stay.
+near        a common target, and the same text but for an edit of a word or two, an addition, or another order of
+            options or sentences; see ``near``.
 """
 
 from __future__ import annotations

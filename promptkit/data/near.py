@@ -8,6 +8,8 @@ are written from sentence frames, where 13-grams find nothing or everything:
   where m of n items have it, the item itself left out. A frame stands in many items and weighs little; a target that
   few items have weighs much. Two items may be alike if the weight they share, that of a common target included, is at
   least ``NEAR`` of the mean of their own (the Dice coefficient).
+* Options of multiple-choice questions are compared in alphabetic order, see ``choices``, and sentences also in the
+  order of the other text.
 * Numbers and target must agree. "Joe has 3 oranges and got 1 more" and "Joe has 4 oranges and got 1 more" are two
   items of one task, not a leak.
 * What differs must be new: runs of three words that one text has and the other lacks must, at least half of them,
@@ -17,13 +19,15 @@ are written from sentence frames, where 13-grams find nothing or everything:
   many are. So the evidence that one of a pair was made from the other, see ``chance``, must be above ``log(n * m)``.
 * One text may also stand in the other as a whole, with more before or after it and whatever numbers. This is a copy
   too, unless what was added stands in other items of both splits (a greeting, a closing line).
+* Short texts about different things in the open slot of a frame are no copies, see ``frames``.
 * The copy must stand out: if more than ``MAX_KIN`` items of the pool are about as alike, and each has something new of
   its own, they are variations of a frame with an open slot ("What is X?"), and none of them is called a copy.
 
 What this cannot see: paraphrases, translations, copies with another target or number, copies of frame data in which
-only a slot was changed to another value that the slot takes elsewhere or a word was left out, and texts of fewer than
-``SHORTEST`` words. In a few dozen items nobody can tell what their frames say anyway, and some variations are called
-copies.
+only a slot was changed to another value that the slot takes elsewhere or a word was left out, copies of short questions
+in which what fills an open slot was changed, and texts of fewer than ``SHORTEST`` words. In a few dozen items nobody
+can tell what their frames say anyway, and some variations are called copies. docs/explanation/leakage.md has the whole
+list, and how many planted copies are found.
 """
 
 from __future__ import annotations
