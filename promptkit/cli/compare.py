@@ -18,6 +18,7 @@ from promptkit.cli.options import (
     DataSource,
     Delimiter,
     Encoding,
+    GroupBy,
     Json,
     Model,
     Seed,
@@ -61,6 +62,7 @@ def compare(
     column: Columns = [],  # noqa: B006 - typer copies it
     delimiter: Delimiter = None,
     encoding: Encoding = None,
+    group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[
         Literal["train", "dev", "test"], typer.Option("--split", help="What saved predictors are scored on.")
@@ -103,9 +105,9 @@ def compare(
     if running:
         task = running[0].task
         leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-        source = data or examples_source(task)
-        how = reading(column, delimiter, encoding)
-        examples = pk.load_examples(source, task=task, on_leakage=leakage, **how).splits[split][:limit]
+        source, how = data or examples_source(task), reading(column, delimiter, encoding)
+        found_data = pk.load_examples(source, task=task, group=group or None, on_leakage=leakage, **how)
+        examples = found_data.splits[split][:limit]
     with Bar("comparing") as bar:
         found = pk.compare(
             known,
@@ -114,6 +116,7 @@ def compare(
             baseline=baseline or None,
             pairs=pairs,
             margin=margin,
+            group=None if running else group or None,  # examples that were loaded carry their groups
             confidence=confidence,
             failures=failures,
             seed=seed,

@@ -18,6 +18,7 @@ __all__ = [
     "DataSource",
     "Delimiter",
     "Encoding",
+    "GroupBy",
     "Json",
     "Model",
     "NoServer",
@@ -113,6 +114,14 @@ Delimiter = Annotated[
     typer.Option("--delimiter", metavar="CHAR", help="What separates cells: a character, or semicolon, tab, pipe."),
 ]
 Encoding = Annotated[str | None, typer.Option("--encoding", metavar="NAME", help="Encoding of files, as cp1252.")]
+GroupBy = Annotated[
+    str,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="The field or column that tells which examples belong together, as the document of several questions.",
+    ),
+]
 AllowLeakage = Annotated[bool, typer.Option("--allow-leakage", help="Go on where items of one split stand in another.")]
 Adapter = Annotated[
     str, typer.Option("--adapter", metavar="FOLDER", help="A saved predictor; shots and selection are its own.")

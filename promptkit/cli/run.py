@@ -20,6 +20,7 @@ from promptkit.cli.options import (
     DataSource,
     Delimiter,
     Encoding,
+    GroupBy,
     Json,
     Model,
     Samples,
@@ -115,6 +116,7 @@ def evaluate(
     column: Columns = [],  # noqa: B006 - typer copies it
     delimiter: Delimiter = None,
     encoding: Encoding = None,
+    group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
@@ -136,7 +138,7 @@ def evaluate(
         pk.get_metric(name)  # a wrong name ends here, before a model is loaded
     leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
     how = reading(column, delimiter, encoding)
-    examples = pk.load_examples(data or task, task=known, on_leakage=leakage, **how)
+    examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage, **how)
     chosen = examples.splits[split][:limit]
     if adapter:
         named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache))}

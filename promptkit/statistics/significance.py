@@ -9,7 +9,9 @@ from typing import Literal
 import numpy as np
 
 from promptkit.errors import SettingError, explain
-from promptkit.statistics.quantiles import normal_cdf
+from promptkit.statistics.bounded import bounded_above
+from promptkit.statistics.groups import Clusters, Groups, group_codes
+from promptkit.statistics.quantiles import binomial_cdf, normal_cdf
 from promptkit.statistics.resampling import Scores
 
 __all__ = ["above", "holm", "is_binary", "mcnemar", "score_z", "sign_flip"]
@@ -79,6 +81,7 @@ def _binomial_tail(k: int, n: int) -> float:
 def sign_flip(
     differences: Sequence[float] | Scores,
     *,
+    groups: Groups = None,
     resamples: int = 10_000,
     seed: int = 0,
     side: Literal["both", "greater"] = "both",
@@ -90,8 +93,11 @@ def sign_flip(
     drawn, and the one that was seen counts as one of them (Phipson and Smyth 2010), which keeps p above 0 and the
     error rate at most what it says.
 
+    The differences of a group are flipped together: within a group they may depend on each other in any way.
+
     Args:
         differences: One difference an item.
+        groups: The group of each item, where items are dependent.
         resamples: Drawn patterns, where not all are counted.
         seed: Seed of the drawing.
         side: ``both``, or ``greater`` for the chance of a sum that is at least as large.
@@ -104,12 +110,18 @@ def sign_flip(
         0.00390625
     """
     values = np.asarray(differences, dtype=np.float64)
+    if (codes := group_codes(groups, values.size, "sign_flip")) is not None:
+        clusters = Clusters.of(values, codes)
+        # What is left of a sum whose terms cancel is rounding, and no difference.
+        noise = 1e-12 * float(np.abs(values).max())
+        totals = np.where(np.abs(clusters.totals) <= noise, 0.0, clusters.totals)
+        values = np.repeat(totals, clusters.counts.astype(np.int64))
     values = values[values != 0]
     if not values.size:
         return 1.0
     sizes = np.sort(np.abs(values))  # in one order, whatever that of the items
     slack = _CLOSE * float(sizes.sum())
-    seen = float(values.sum())
+    seen = math.fsum(values)
     if side == "both":
         seen = abs(seen)
     exact = sizes.size <= _EXACT
@@ -173,18 +185,37 @@ def score_z(gains: float, losses: float, n: int, null: float) -> float:
     return excess / math.sqrt(variance)
 
 
-def above(differences: Sequence[float] | Scores, null: float, *, resamples: int = 10_000, seed: int = 0) -> float:
+def above(
+    differences: Sequence[float] | Scores,
+    null: float,
+    *,
+    groups: Groups = None,
+    bounds: tuple[float, float] | None = (-1.0, 1.0),
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> float:
     """Tests whether the mean difference is above a value: p-value of "at most ``null``", one-sided.
 
-    For scores of 0 and 1 it is Tango's score test, and from ``null = 0`` on the exact sign test must agree, because the
-    score test is too bold where few items differ (four gains and no loss would count as p = .023). For others it is
-    the sign-flip test of what is left when ``null`` is taken off every difference, which is exact for symmetric
-    differences and holds for large n otherwise; there the score test of the signs must agree, because a handful of
-    differences does not show how large the next one may be.
+    ========================  ==================================================================================
+    differences               test
+    ========================  ==================================================================================
+    of scores of 0 and 1      Tango's score test. Where few items differ it is too bold (four gains and no loss
+                              would count as p = .023), so the exact sign test must agree from ``null = 0`` on,
+                              and elsewhere the exact binomial test of the excess of gains.
+    others, ``null = 0``      Sign flips.
+    within ``bounds``, null   ``bounded_above``: a handful of differences does not show how large the next one
+    other than 0              may be, and a test that takes the sample for all there is calls a rare large
+                              difference impossible.
+    without bounds            Sign flips of what is left when ``null`` is taken off every difference, exact for
+                              symmetric differences and valid for large n otherwise; the score test of the signs
+                              must agree.
+    ========================  ==================================================================================
 
     Args:
         differences: One difference an item.
         null: The value.
+        groups: The group of each item, where items are dependent. A group then is one observation.
+        bounds: Least and greatest possible difference; ``None`` if unknown. Taken for unknown where one lies outside.
         resamples: Drawn sign patterns.
         seed: Seed of the drawing.
 
@@ -197,16 +228,35 @@ def above(differences: Sequence[float] | Scores, null: float, *, resamples: int 
         True
     """
     values = np.asarray(differences, dtype=np.float64)
-    gains, losses = int((values > 0).sum()), int((values < 0).sum())
-    if is_binary(values):
-        exact = (mcnemar(gains, losses) / 2 if gains > losses else 1.0) if null >= 0 else 0.0
-        return max(_score_p(gains, losses, values.size, null), exact)
+    codes = group_codes(groups, values.size, "above")
+    if codes is None and is_binary(values):
+        return _above_binary(values, null)
+    if not null:
+        return sign_flip(values, groups=groups, resamples=resamples, seed=seed, side="greater")
+    clusters = Clusters.of(values, codes)
+    if bounds is not None and bounds[0] <= values.min() and values.max() <= bounds[1]:
+        return bounded_above(clusters, null, bounds[0])
+    values = clusters.values()
     flips = sign_flip(values - null, resamples=resamples, seed=seed, side="greater")
+    gains, losses = int((values > 0).sum()), int((values < 0).sum())
     changed = values[values != 0]
     scale = math.sqrt(float((changed**2).mean())) if changed.size else 1.0
     # The same distance from the mean seen, in units of the usual size of a difference.
-    shifted = (gains - losses) / values.size + (null - float(values.mean())) / scale
+    shifted = (gains - losses) / values.size + (null - clusters.mean) / scale
     return max(flips, _score_p(gains, losses, values.size, shifted))
+
+
+def _above_binary(values: Scores, null: float) -> float:
+    gains, losses, n = int((values > 0).sum()), int((values < 0).sum()), int(values.size)
+    score = _score_p(gains, losses, n, null)
+    if not null:
+        return max(score, mcnemar(gains, losses) / 2 if gains > losses else 1.0)
+    if abs(null) >= 1:
+        return score
+    # As if all differing items differed one way: the corner in which the score test errs more often than it says.
+    excess = max(0, gains - losses if null > 0 else losses - gains)
+    share = binomial_cdf(np.array([excess - 1.0 if null > 0 else excess]), np.array([n]), np.array([abs(null)]))[0]
+    return max(score, float(1 - share if null > 0 else share))
 
 
 def _score_p(gains: int, losses: int, n: int, null: float) -> float:

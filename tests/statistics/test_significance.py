@@ -102,8 +102,10 @@ def test_a_margin_is_passed_by_chance_as_often_as_the_level_says(margin: float, 
 def test_a_margin_for_other_scores_holds_its_level_too() -> None:
     generator = np.random.default_rng(12)
     samples = [np.clip(generator.normal(0.03, 0.2, 80), -1, 1) for _ in range(500)]
-    hits = np.mean([above(one, 0.03, resamples=300, seed=i) <= 0.05 for i, one in enumerate(samples)])
-    assert 0.02 <= hits <= 0.08
+    free = [above(one, 0.03, bounds=None, resamples=300, seed=i) <= 0.05 for i, one in enumerate(samples)]
+    assert 0.02 <= np.mean(free) <= 0.08
+    assert np.mean([above(one, 0.03) <= 0.05 for one in samples]) <= 0.065
+    assert np.mean([above(one, -0.06) <= 0.05 for one in samples]) >= 0.6  # and it finds what is there
 
 
 def test_a_margin_is_not_passed_because_hardly_anything_differed_yet() -> None:
