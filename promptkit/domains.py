@@ -205,7 +205,7 @@ def _local_domains(name: str, folder: Path) -> list[Path]:
         entries = [entry for entry in os.listdir(folder) if entry.casefold() == name.casefold()]
     except OSError:
         entries = [name]
-    return [folder / entry for entry in sorted(entries) if (folder / entry / "domain.yaml").is_file()]
+    return [folder / entry for entry in sorted(entries) if os.path.isfile(folder / entry / "domain.yaml")]
 
 
 def read_text(folder: Path, name: str) -> str:
