@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptkit.data import check_examples
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, explain, one_of
 from promptkit.metrics import get_metric
@@ -172,6 +173,7 @@ def evaluate(
     names = list(dict.fromkeys(metrics if metrics is not None else predictor.task.metrics))
     if isinstance(metrics, str) or not names:
         raise SettingError(explain("metrics", of="evaluate", must="a list of metric names", got=metrics))
+    check_examples(examples, of="evaluate")
     if not len(examples):
         raise DataError(explain("examples", of="evaluate", must="at least one", got=list(examples)))
     scorers = {name: get_metric(name) for name in names}

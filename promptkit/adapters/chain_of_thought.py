@@ -14,6 +14,7 @@ from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
 from promptkit.backends.base import check_logprobs
+from promptkit.data import check_examples
 from promptkit.errors import SettingError, explain
 from promptkit.readout import Rule, Tie
 from promptkit.task import Task
@@ -110,6 +111,8 @@ class ChainOfThought:
             SettingError: A setting does not fit the task.
             UnsupportedError: Votes are weighted, and the backend gives no log-probabilities.
         """
+        check_examples(examples, of="ChainOfThought.fit")
+        check_examples(dev if dev is not None else (), of="ChainOfThought.fit", which="dev")
         if self.vote == "weighted":
             check_logprobs(backend, of="ChainOfThought")
         notes: JSONObject = {}

@@ -14,6 +14,7 @@ from promptkit.adapters.search import search_demonstrations
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
+from promptkit.data import check_examples
 from promptkit.errors import DataError, SettingError, explain
 from promptkit.selection import select
 from promptkit.task import Task
@@ -81,6 +82,8 @@ class FewShot:
             DataError: There are fewer usable examples than shots, or a rationale is missing.
             SettingError: A setting does not fit the task or the backend.
         """
+        check_examples(examples, of="FewShot.fit")
+        check_examples(dev if dev is not None else (), of="FewShot.fit", which="dev")
         check_backend(backend, of="fit")
         if self.answer_by == "likelihood" and not self.task.labels:
             raise SettingError(

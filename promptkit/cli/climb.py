@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Cache, Json, Traceback
+from promptkit.cli.options import (
+    AllowLeakage,
+    ApiKeyEnv,
+    BaseUrl,
+    Cache,
+    Columns,
+    Delimiter,
+    Encoding,
+    Json,
+    Traceback,
+    reading,
+)
 from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
 if TYPE_CHECKING:
@@ -44,6 +55,9 @@ def climb(
     data: Annotated[
         str | None, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default the task's.")
     ] = None,
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     target: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +123,7 @@ def climb(
         raise typer.BadParameter(f"must have different names, got {', '.join(names)}", param_hint="TASK")
     given = {
         "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache,
-        "data": data, "margin": margin, "confidence": confidence, "seed": seed,
+        **reading(column, delimiter, encoding), "data": data, "margin": margin, "confidence": confidence, "seed": seed,
         "unlabelled": unlabelled, "on_leakage": "force" if allow_leakage else None,
         "test_items": test_items, "rungs": _split(rungs), "folds": _folds(folds), "folder": folder,
         "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},

@@ -14,12 +14,16 @@ from promptkit.cli.options import (
     ApiKeyEnv,
     BaseUrl,
     Cache,
+    Columns,
     DataSource,
+    Delimiter,
+    Encoding,
     GroupBy,
     Json,
     Model,
     Seed,
     Traceback,
+    reading,
 )
 from promptkit.cli.reports import count_errors, end_with
 from promptkit.cli.show import Bar, print_json, say
@@ -56,6 +60,9 @@ def compare(
         typer.Option("--failures", help="Failed items score 0, or are left out for every arm."),
     ] = "zero",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[
@@ -94,6 +101,7 @@ def compare(
     requests of one arm failed.
     """
     import promptkit as pk
+    from promptkit.task import examples_source
 
     known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache))
     running = [one for one in known.values() if not isinstance(one, Mapping)]
@@ -101,7 +109,8 @@ def compare(
     if running:
         task = running[0].task
         leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-        found_data = pk.load_examples(data or task.name, task=task, group=group or None, on_leakage=leakage)
+        source, how = data or examples_source(task), reading(column, delimiter, encoding)
+        found_data = pk.load_examples(source, task=task, group=group or None, on_leakage=leakage, **how)
         examples = found_data.splits[split][:limit]
     with Bar("comparing") as bar:
         found = pk.compare(

@@ -49,9 +49,10 @@ def demo(
     requests of one line failed.
     """
     import promptkit as pk
+    from promptkit.domains import domain_folder
 
     numbers = parse_shots(shots)
-    sources = domain or pk.list_tasks()
+    sources = domain or [str(domain_folder(name)) for name in pk.list_tasks()]
     tasks = [pk.load_task(source) for source in sources]
     data = {task.name: pk.load_examples(source) for task, source in zip(tasks, sources, strict=True)}
     backend = open_model(model, base_url, api_key_env, cache)

@@ -11,7 +11,21 @@ import typer
 from promptkit.cli.inputs import read_queries
 from promptkit.cli.interrupts import INTERRUPTED
 from promptkit.cli.models import open_model
-from promptkit.cli.options import ApiKeyEnv, BaseUrl, Cache, DataSource, Json, Model, Seed, TaskName, Traceback
+from promptkit.cli.options import (
+    ApiKeyEnv,
+    BaseUrl,
+    Cache,
+    Columns,
+    DataSource,
+    Delimiter,
+    Encoding,
+    Json,
+    Model,
+    Seed,
+    TaskName,
+    Traceback,
+    reading,
+)
 from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
 if TYPE_CHECKING:
@@ -66,6 +80,9 @@ def fit(
         str, typer.Option("--checkpoint", metavar="FOLDER", help="Where a training that is cut off goes on from.")
     ] = "",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     model: Model = "reference",
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
@@ -99,8 +116,9 @@ def fit(
     adapter = adapter_from_settings(known, {"kind": strategy, **settings})
     _check_folder(out)
     # Nothing is scored on test here, so leakage between splits is worth a warning only.
-    examples = pk.load_examples(data or task, task=known, on_leakage="warn")
-    queries = read_queries(unlabelled, known) if unlabelled else None
+    how = reading(column, delimiter, encoding)
+    examples = pk.load_examples(data or task, task=known, on_leakage="warn", **how)
+    queries = read_queries(unlabelled, known, **how) if unlabelled else None
     backend = open_model(model, base_url, api_key_env, cache)
     extra: dict[str, Any] = {}
     with Bar(f"{known.name}: {strategy}") as bar:

@@ -78,6 +78,7 @@ def _parse_targets(text: str | None) -> str | list[str] | None:
 
 def _adapter(strategy: str, settings: dict[str, Any]) -> pk.LoRA | pk.SoftPrompt | pk.FewShot | pk.ChainOfThought:
     import promptkit as pk
+    from promptkit.domains import domain_folder
 
     classes: dict[str, Any] = {
         "few_shot": pk.FewShot,
@@ -86,5 +87,5 @@ def _adapter(strategy: str, settings: dict[str, Any]) -> pk.LoRA | pk.SoftPrompt
         "lora": pk.LoRA,
     }
     adapter: pk.LoRA | pk.SoftPrompt | pk.FewShot | pk.ChainOfThought
-    adapter = classes[strategy](pk.load_task(_ANY_TASK), **settings)
+    adapter = classes[strategy](pk.load_task(domain_folder(_ANY_TASK)), **settings)
     return adapter

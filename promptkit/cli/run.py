@@ -17,7 +17,10 @@ from promptkit.cli.options import (
     AskOption,
     BaseUrl,
     Cache,
+    Columns,
     DataSource,
+    Delimiter,
+    Encoding,
     GroupBy,
     Json,
     Model,
@@ -29,6 +32,7 @@ from promptkit.cli.options import (
     Traceback,
     VoteRule,
     parse_shots,
+    reading,
 )
 from promptkit.cli.reports import describe, end_with, print_reports
 from promptkit.cli.show import Bar, print_json, print_table
@@ -52,6 +56,9 @@ def predict(
     stop: Stop = "none",
     answer_by: AnswerBy = "generation",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     adapter: Adapter = "",
     model: Model = "reference",
     base_url: BaseUrl = None,
@@ -72,12 +79,14 @@ def predict(
     import promptkit as pk
 
     known = pk.load_task(task)
-    queries = read_queries(source, known)
+    how = reading(column, delimiter, encoding)
+    queries = read_queries(source, known, **how)
     predictor = _load(known, adapter, open_model(model, base_url, api_key_env, cache)) if adapter else None
     if predictor is None:
         fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
         # Nothing is scored here, so leakage between splits is worth a warning only.
-        examples = pk.load_examples(data or task, task=known, on_leakage="warn") if shots else None
+        own = how if data else {}  # without --data, the options tell of the questions alone
+        examples = pk.load_examples(data or task, task=known, on_leakage="warn", **own) if shots else None
         predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env, cache), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
@@ -107,6 +116,9 @@ def evaluate(
         list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
     ] = [],  # noqa: B006 - typer copies it
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
@@ -134,7 +146,8 @@ def evaluate(
     for name in metric:
         pk.get_metric(name)  # a wrong name ends here, before a model is loaded
     leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-    examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage)
+    how = reading(column, delimiter, encoding)
+    examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage, **how)
     chosen = examples.splits[split][:limit]
     if adapter:
         named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache))}
@@ -198,8 +211,12 @@ def _load(task: pk.Task, folder: str, backend: pk.Backend) -> pk.Predictor:
     import promptkit as pk
 
     predictor = pk.load(folder, backend)
-    if predictor.task.name != task.name:
-        raise pk.SettingError(f"{folder}: was fitted for task {predictor.task.name!r}, not for {task.name!r}")
+    own = predictor.task
+    if own.name != task.name:
+        raise pk.SettingError(f"{folder}: was fitted for task {own.name!r}, not for {task.name!r}")
+    if (own.fields, own.labels) != (task.fields, task.labels):
+        do = "give the folder of its own task"
+        raise pk.SettingError(f"{folder}: was fitted for another task of the name {task.name!r}; {do}")
     return predictor
 
 
