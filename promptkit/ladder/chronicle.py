@@ -138,7 +138,6 @@ class Chronicle:
             **{name: split.fingerprint for name, split in splits.items()},
             "folds": base.data.folds,
             "unlabelled": unlabelled,
-            **({"group": digest(" ".join(groups))} if any(groups := self._work.pool.groups) else {}),
             "retries": self._rules.retries,
             **base.settings.model_dump(mode="json"),
         }
