@@ -165,7 +165,9 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
         options["progress"] = show
     limit = ready.seconds
     if "seconds" in takes and limit is not None:
-        options["seconds"], limit = limit, OVERRUN * limit  # it looks at the clock by itself
+        options["seconds"] = limit
+    if limit is not None and ("seconds" in takes or hasattr(ready.adapter, "max_minutes")):
+        limit *= OVERRUN  # it looks at the clock by itself
     first = {example.query.key for example in ready.first}
     examples = Split("train", (*ready.first, *(one for one in lesson.train if one.query.key not in first)))
     try:

@@ -128,3 +128,22 @@ def test_without_a_budget_calls_are_as_large_as_ever() -> None:
 
     climb(0.3, data=make_data(train=8, dev=40, test=100), backend=Counting(answer, name="sums"), folds=0)
     assert sizes[0] == 20 and 64 in sizes
+
+
+def test_a_training_of_the_callers_gets_the_limit_of_the_budget() -> None:
+    import dataclasses
+
+    seen: list[float | None] = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Training:
+        max_minutes: float | None = None
+
+        def fit(self, examples: Any, backend: Any, *, dev: Any = None, seed: int = 0) -> Any:
+            seen.append(self.max_minutes)
+            return rung(0.9)[1].fit(examples, backend, dev=dev, seed=seed)
+
+    data = make_data(train=8, dev=40, test=5)
+    for training, budget in ((Training(), 10), (Training(2.0), 10), (Training(), None)):
+        climb(rungs=[rung(0.3), ("own", training)], data=data, budget=pk.Budget(minutes=budget), folds=0)
+    assert seen[0] is not None and 1 < seen[0] < 10 and seen[1:] == [2.0, None]
