@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, explain, one_of
 from promptkit.metrics import get_metric
-from promptkit.statistics import Interval, bootstrap_mean
+from promptkit.statistics import Interval, mean_interval
 from promptkit.types import Example, JSONObject, Prediction, Progress, Usage
 
 if TYPE_CHECKING:
@@ -58,16 +59,19 @@ class Report:
 
     Attributes:
         task: The name of the task.
-        metrics: Mean and interval by metric.
+        metrics: Mean and interval by metric (``statistics.mean_interval``).
         scores: Per-example scores by metric, in the order of the examples; failures score 0 and are counted apart.
-        rows: One record an example: id, fields, targets, answer, text, the scores, tokens, seconds and error.
+        rows: One record an example: id, fields, targets, answer, text, the scores, tokens, seconds and error; also
+            its group, where examples were grouped.
         cost: What it cost.
         items: Number of examples.
         answered: Examples for which an answer could be read.
         unanswered: Examples whose text held no readable answer; they score 0.
         failed: Examples for which the model failed or the prompt did not fit; they score 0.
         confidence: Confidence of the intervals, such as 0.95.
-        seed: Seed of the predictions and of the bootstrap.
+        seed: Seed of the predictions, and of the bootstrap of a metric without bounds.
+        groups: Number of groups of dependent examples, each one observation to the intervals; 0 if every example is.
+        notes: What should be known of the examples, such as repeated ids or equal inputs; one sentence each.
     """
 
     task: str
@@ -81,6 +85,8 @@ class Report:
     failed: int
     confidence: float = 0.95
     seed: int = 0
+    groups: int = 0
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, metric: str) -> Interval:
         """Returns mean and interval of a metric of this report."""
@@ -91,7 +97,8 @@ class Report:
     def __str__(self) -> str:
         """Returns the report as a small table."""
         counts = f"{self.answered} answered, {self.unanswered} without answer, {self.failed} failed"
-        head = f"{self.task}: {self.items} examples, {counts}"
+        grouped = f" in {self.groups} groups" if self.groups else ""
+        head = f"{self.task}: {self.items} examples{grouped}, {counts}"
         width = max(len(name) for name in self.metrics)
         percent = f"{self.confidence * 100:g} %"
         lines = [
@@ -103,7 +110,7 @@ class Report:
             f"  cost: {self.cost.prompt_tokens_per_item:.0f} prompt + {self.cost.generated_tokens_per_item:.1f} "
             f"generated tokens and {self.cost.seconds_median * 1000:.0f} ms per item, {usage.seconds:.1f} s in all"
         )
-        return "\n".join([head, *lines, cost])
+        return "\n".join([head, *lines, cost, *(f"  note: {note}" for note in self.notes)])
 
     def to_dict(self) -> JSONObject:
         """Returns everything as plain JSON data."""
@@ -119,6 +126,7 @@ def evaluate(
     examples: Sequence[Example],
     metrics: Sequence[str] | None = None,
     *,
+    group: Group | None = None,
     seed: int = 0,
     confidence: float = 0.95,
     resamples: int = 10_000,
@@ -126,15 +134,19 @@ def evaluate(
 ) -> Report:
     """Scores a predictor on examples.
 
-    Intervals are percentile bootstrap intervals of the mean over examples (Efron 1979).
+    Intervals are those of ``statistics.mean_interval``: Clopper and Pearson's for right/wrong scores, Gaffke's for
+    graded ones. Examples that belong together are taken as one observation: those of one ``group``, or of one
+    ``Example.group``, or without either of one repeated id.
 
     Args:
         predictor: Anything with ``task`` and ``predict``.
         examples: Examples with targets; the predictor sees their queries only.
         metrics: Names of metrics; by default those that the task shows.
-        seed: Seed of the predictions and of the bootstrap.
+        group: Which examples belong together, such as several questions on one document: the name of a field, ``"id"``
+            or ``"group"`` (``Example.group``); a mapping from id to group; or one label per example.
+        seed: Seed of the predictions, and of the bootstrap of a metric without bounds.
         confidence: Confidence of the intervals, in (0, 1).
-        resamples: Number of bootstrap resamples.
+        resamples: Number of bootstrap resamples, for a metric without bounds.
         progress: Called with (done, all) examples.
 
     Returns:
@@ -143,6 +155,7 @@ def evaluate(
     Raises:
         DataError: There are no examples.
         MetricError: A metric is unknown or cannot see anything in a target; raised before any prediction is made.
+        SettingError: ``group`` names no field, or not a group for each example; raised before any prediction, too.
 
     Example:
         >>> import promptkit as pk
@@ -163,6 +176,8 @@ def evaluate(
         for scorer in scorers.values():
             scorer.score(example.target, example.targets)
     queries = [example.query for example in examples]
+    owners = [example.group for example in examples]
+    grouping = find_groups([q.id for q in queries], [q.fields for q in queries], owners, group, of="evaluate")
     predictions = predictor.predict(queries, seed=seed, on_error="record", progress=progress)
     scores = {
         name: tuple(scorer.score(p.answer, e.targets) for p, e in zip(predictions, examples, strict=True))
@@ -173,10 +188,11 @@ def evaluate(
     return Report(
         task=predictor.task.name,
         metrics={
-            n: bootstrap_mean(s, confidence=confidence, resamples=resamples, seed=seed) for n, s in scores.items()
+            name: mean_interval(found, groups=grouping.labels, confidence=confidence, resamples=resamples, seed=seed)
+            for name, found in scores.items()
         },
         scores=scores,
-        rows=tuple(_row(e, p, scores, i) for i, (e, p) in enumerate(zip(examples, predictions, strict=True))),
+        rows=tuple(_row(e, p, scores, i, grouping) for i, (e, p) in enumerate(zip(examples, predictions, strict=True))),
         cost=Cost.of([prediction.usage for prediction in predictions]),
         items=len(examples),
         answered=answered,
@@ -184,12 +200,17 @@ def evaluate(
         failed=failed,
         confidence=confidence,
         seed=seed,
+        groups=grouping.count,
+        notes=grouping.notes,
     )
 
 
-def _row(example: Example, prediction: Prediction, scores: Mapping[str, Sequence[float]], place: int) -> dict[str, Any]:
+def _row(
+    example: Example, prediction: Prediction, scores: Mapping[str, Sequence[float]], place: int, grouping: Grouping
+) -> dict[str, Any]:
     return {
         "id": example.id or prediction.id,
+        **grouping.record(place),
         "fields": dict(example.query.fields),
         "targets": list(example.targets),
         "answer": prediction.answer,

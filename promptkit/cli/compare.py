@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Cache, DataSource, Json, Model, Seed, Traceback
+from promptkit.cli.options import (
+    AllowLeakage,
+    ApiKeyEnv,
+    BaseUrl,
+    Cache,
+    DataSource,
+    GroupBy,
+    Json,
+    Model,
+    Seed,
+    Traceback,
+)
 from promptkit.cli.show import Bar, print_json, printable
 
 if TYPE_CHECKING:
@@ -44,6 +55,7 @@ def compare(
         typer.Option("--failures", help="Failed items score 0, or are left out for every arm."),
     ] = "zero",
     data: DataSource = "",
+    group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[
         Literal["train", "dev", "test"], typer.Option("--split", help="What saved predictors are scored on.")
@@ -85,7 +97,8 @@ def compare(
     if running:
         task = running[0].task
         leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-        examples = pk.load_examples(data or task.name, task=task, on_leakage=leakage).splits[split][:limit]
+        found_data = pk.load_examples(data or task.name, task=task, group=group or None, on_leakage=leakage)
+        examples = found_data.splits[split][:limit]
     with Bar("comparing") as bar:
         found = pk.compare(
             known,
@@ -94,6 +107,7 @@ def compare(
             baseline=baseline or None,
             pairs=pairs,
             margin=margin,
+            group=None if running else group or None,  # examples that were loaded carry their groups
             confidence=confidence,
             failures=failures,
             seed=seed,

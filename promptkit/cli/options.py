@@ -15,6 +15,7 @@ __all__ = [
     "BaseUrl",
     "Cache",
     "DataSource",
+    "GroupBy",
     "Json",
     "Model",
     "NoServer",
@@ -95,6 +96,14 @@ Stop = Annotated[
 ]
 DataSource = Annotated[
     str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")
+]
+GroupBy = Annotated[
+    str,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="The field or column that tells which examples belong together, as the document of several questions.",
+    ),
 ]
 AllowLeakage = Annotated[bool, typer.Option("--allow-leakage", help="Go on where items of one split stand in another.")]
 Adapter = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from promptkit.cli.show import print_json, print_table
+from promptkit.cli.show import print_json, print_table, printable
 
 if TYPE_CHECKING:
     from promptkit.evaluation import Report
@@ -14,7 +14,7 @@ __all__ = ["describe", "print_reports"]
 
 _COLUMNS = ["domain", "strategy", "metric", "mean", "95 % interval", "answered", "prompt", "generated", "seconds"]
 _NUMBERS = ["mean", "answered", "prompt", "generated", "seconds"]
-_TITLE = "{model}: {items} items each; prompt and generated tokens are means per item, seconds are sums"
+_TITLE = "{model}: {items} items each{groups}; prompt and generated tokens are means per item, seconds are sums"
 
 
 def describe(shots: int, ask: str = "direct", samples: int = 1, stop: str = "none") -> str:
@@ -62,7 +62,11 @@ def print_reports(reports: Mapping[tuple[str, str], Report], *, model: str, json
             before = domain
     counts = sorted({report.items for report in reports.values()})
     items = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    print_table(_COLUMNS, rows, numbers=_NUMBERS, title=_TITLE.format(model=model, items=items))
+    grouped = sorted({report.groups for report in reports.values() if report.groups})
+    groups = f" in {' to '.join(map(str, dict.fromkeys((grouped[0], grouped[-1]))))} groups" if grouped else ""
+    print_table(_COLUMNS, rows, numbers=_NUMBERS, title=_TITLE.format(model=model, items=items, groups=groups))
+    for note in dict.fromkeys(note for report in reports.values() for note in report.notes):
+        print(printable(f"note: {note}"))
 
 
 def _lines(report: Report) -> list[list[str]]:

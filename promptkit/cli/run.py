@@ -17,6 +17,7 @@ from promptkit.cli.options import (
     BaseUrl,
     Cache,
     DataSource,
+    GroupBy,
     Json,
     Model,
     Samples,
@@ -103,6 +104,7 @@ def evaluate(
         list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
     ] = [],  # noqa: B006 - typer copies it
     data: DataSource = "",
+    group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
@@ -122,7 +124,8 @@ def evaluate(
     known = pk.load_task(task)
     for name in metric:
         pk.get_metric(name)  # a wrong name ends here, before a model is loaded
-    examples = pk.load_examples(data or task, task=known, on_leakage="warn" if allow_leakage else "auto")
+    leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
+    examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage)
     chosen = examples.splits[split][:limit]
     if adapter:
         named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache))}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json as text_json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from promptkit.cli.inputs import read_rows
-from promptkit.cli.options import Json, Stop, Traceback
-from promptkit.cli.show import print_json, print_table
+from promptkit.cli.options import GroupBy, Json, Stop, Traceback
+from promptkit.cli.show import print_json, print_table, printable
 
 if TYPE_CHECKING:
     import promptkit as pk
+    from promptkit.data.groups import Grouping
+    from promptkit.statistics import Interval
 
 __all__ = ["vote"]
 
@@ -42,6 +45,7 @@ def vote(
     reader: Annotated[
         str, typer.Option("--reader", metavar="JSON", help='How answers are read, such as \'{"kind": "number"}\'.')
     ] = "",
+    group: GroupBy = "",
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
@@ -53,13 +57,16 @@ def vote(
         promptkit vote samples.jsonl --task apples --rule distinct --stop beta --gold-field target
     """
     import promptkit as pk
+    from promptkit.statistics import mean_interval
 
     if task and reader:
         raise typer.BadParameter("give either this or --task", param_hint="--reader")
     known = pk.load_task(task) if task else None
     how = known.reader("reasoned" if "reasoned" in known.templates else "direct") if known else _reader(reader)
+    rows = read_rows(source)
+    grouping = _grouping(rows, group)
     summary = pk.vote_rows(
-        read_rows(source),
+        rows,
         reader=how,
         samples=samples_field,
         gold=gold_field or None,
@@ -77,13 +84,18 @@ def vote(
         "unanswered": summary.unanswered,
         "ties": summary.ties,
     }
+    interval = mean_interval(summary.scores, groups=grouping.labels) if summary.scores else None
     if json:
-        print_json({**figures, "rows": [_record(one) for one in summary.votes]})
+        ends = {} if interval is None else {"accuracy_low": interval.low, "accuracy_high": interval.high}
+        items = {"groups": grouping.count, "notes": list(grouping.notes)}
+        print_json({**figures, **ends, **items, "rows": [_record(one) for one in summary.votes]})
         return
-    shown = {**figures, "unreadable": f"{summary.unreadable:.1%}", "accuracy": _accuracy(summary.scores)}
+    shown = {**figures, "unreadable": f"{summary.unreadable:.1%}", "accuracy": _accuracy(interval)}
     shown |= {"samples_used": f"{summary.samples_used:.2f}", "samples_saved": f"{summary.samples_saved:.2f}"}
     columns = [name.replace("_", " ") for name in shown]
     print_table(columns, [[str(value) for value in shown.values()]], numbers=columns)
+    for note in grouping.notes:
+        print(printable(f"note: {note}"))
 
 
 def _reader(text: str) -> pk.Reader | None:
@@ -99,13 +111,20 @@ def _reader(text: str) -> pk.Reader | None:
         raise typer.BadParameter(f"must be a JSON object, got {text!r}: {error}", param_hint="--reader") from None
 
 
-def _accuracy(scores: tuple[float, ...]) -> str:
-    from promptkit.statistics import bootstrap_mean
+def _grouping(rows: Sequence[Mapping[str, object]], group: str) -> Grouping:
+    """Which questions belong together: by a column, or those of one id."""
+    import promptkit as pk
+    from promptkit.data.groups import find_groups
 
-    if not scores:
-        return "-"
-    interval = bootstrap_mean(scores)
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    if group and not any(group in row for row in rows):
+        columns = sorted({name for row in rows for name in row})
+        raise pk.DataError(f"--group must name a column, one of {', '.join(map(repr, columns))}, got {group!r}")
+    own = ["" if row.get(group) is None else str(row[group]) for row in rows]
+    return find_groups([str(row.get("id") or "") for row in rows], [{}] * len(rows), own)
+
+
+def _accuracy(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _record(outcome: pk.Vote) -> dict[str, object]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, explain, one_of
 from promptkit.evaluation import Cost, Report, evaluate
 from promptkit.types import Example, Progress, Usage
@@ -17,7 +18,17 @@ from promptkit.types import Example, Progress, Usage
 if TYPE_CHECKING:
     from promptkit.adapters import Predictor
 
-__all__ = ["Failures", "Scored", "Source", "align", "load_reports", "read_arms", "read_cost", "saved_report"]
+__all__ = [
+    "Failures",
+    "Scored",
+    "Source",
+    "align",
+    "group_items",
+    "load_reports",
+    "read_arms",
+    "read_cost",
+    "saved_report",
+]
 
 Source: TypeAlias = "Predictor | Report | Mapping[str, Any] | str | os.PathLike[str] | Sequence[float | None]"
 """What an arm can be: a predictor, a report, a saved one as JSON data or path, or one score per item."""
@@ -38,6 +49,8 @@ class Scored:
         failed: Which items failed.
         unanswered: Which items had no readable answer; empty where that is not known.
         items: What identifies each item: id, fields and targets; empty for plain scores.
+        fields: The input fields of each item; empty for plain scores.
+        groups: The group of each item, "" for one on its own; empty for plain scores.
         cost: What it cost, where that was measured.
         report: The report, if the arm was evaluated or given as one.
     """
@@ -47,6 +60,8 @@ class Scored:
     failed: tuple[bool, ...]
     unanswered: tuple[bool, ...] = ()
     items: tuple[tuple[str, str], ...] = ()
+    fields: tuple[Mapping[str, str], ...] = ()
+    groups: tuple[str, ...] = ()
     cost: Cost | None = None
     report: Report | None = None
 
@@ -62,6 +77,8 @@ class Scored:
             chosen(self.failed),
             chosen(self.unanswered),
             chosen(self.items),
+            chosen(self.fields),
+            chosen(self.groups),
             self.cost,
             self.report,
         )
@@ -107,6 +124,7 @@ def read_arms(
     examples: Sequence[Example] | None,
     *,
     metric: str | None,
+    group: Group | None = None,
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[str, list[Scored]]:
@@ -116,6 +134,7 @@ def read_arms(
         arms: Arms by name.
         examples: What predictors answer; each gets the same queries and seed.
         metric: Name of the metric; by default that of the predictors' task, or the first of the reports.
+        group: Which examples belong together, for the reports of predictors.
         seed: Seed of the predictions.
         progress: Called with (done, all) predictions of all predictors.
 
@@ -142,7 +161,7 @@ def read_arms(
     for place, (key, predictor) in enumerate(running.items()):
         assert examples is not None
         bar = _part(progress, place, len(running))
-        report = evaluate(predictor, examples, [name], seed=seed, progress=bar)
+        report = evaluate(predictor, examples, [name], group=group, seed=seed, progress=bar)
         ready[key] = _scored(key, report, name)
     return name, [ready[key] for key in known]
 
@@ -229,6 +248,8 @@ def _of_report(name: str, report: Report | Mapping[str, Any], metric: str) -> Sc
         failed=failed,
         unanswered=tuple(row.get("answer") is None and not lost for row, lost in zip(rows, failed, strict=True)),
         items=tuple((row["id"], _content(row)) for row in rows),
+        fields=tuple(_fields(row) for row in rows),
+        groups=tuple(str(row.get("group") or "") for row in rows),
         cost=read_cost(data.get("cost")),
         report=report if isinstance(report, Report) else None,
     )
@@ -236,6 +257,36 @@ def _of_report(name: str, report: Report | Mapping[str, Any], metric: str) -> Sc
 
 def _content(row: Mapping[str, Any]) -> str:
     return json.dumps([row.get("fields"), row.get("targets")], sort_keys=True, default=list)
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, str]:
+    fields = row.get("fields")
+    return {str(name): str(text) for name, text in fields.items()} if isinstance(fields, Mapping) else {}
+
+
+def group_items(arms: Sequence[Scored], group: Group | None) -> Grouping:
+    """Tells which items of aligned arms belong together (``find_groups``).
+
+    Args:
+        arms: The arms, all of the same items in the same order.
+        group: What the caller says.
+
+    Returns:
+        The groups, and notes.
+
+    Raises:
+        DataError: Reports were grouped in different ways, and the caller does not say in which.
+        SettingError: ``group`` does not fit the items.
+    """
+    items = len(arms[0].scores)
+    known = next((arm.fields for arm in arms if arm.fields), ({},) * items)
+    ids = next(([name for name, _ in arm.items] for arm in arms if arm.items), [""] * items)
+    grouped = {arm.groups: arm.name for arm in arms if any(arm.groups)}
+    if len(grouped) > 1 and group is None:
+        names = " and ".join(map(repr, grouped.values()))
+        raise DataError(f"compare: reports {names} were grouped in different ways; say by group= which one counts")
+    own = next(iter(grouped), ("",) * items)
+    return find_groups(ids, known, own, group, of="compare")
 
 
 def read_cost(data: Any) -> Cost | None:

@@ -121,6 +121,8 @@ class Comparison:
         margin: The smallest difference that matters.
         confidence: Confidence of the intervals, and 1 minus the level of the verdicts.
         seed: Seed of predictions, resamples and drawn sign patterns.
+        groups: Number of groups of dependent items, each one observation to tests and intervals; 0 if every item is.
+        notes: What should be known of the items, such as repeated ids or equal inputs; one sentence each.
         reports: The reports of arms that were evaluated or given as such.
     """
 
@@ -134,6 +136,8 @@ class Comparison:
     margin: float
     confidence: float
     seed: int
+    groups: int = 0
+    notes: tuple[str, ...] = ()
     reports: Mapping[str, Report] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, key: str | tuple[str, str]) -> Difference:
@@ -175,7 +179,10 @@ class Comparison:
         return {
             **data,
             "minimum_detectable": _finite(self.minimum_detectable),
-            "arms": {name: asdict(arm) | {"scores": list(arm.scores)} for name, arm in self.arms.items()},
+            "arms": {
+                name: {key: _finite(value) for key, value in asdict(arm).items()} | {"scores": list(arm.scores)}
+                for name, arm in self.arms.items()
+            },
             "differences": [{key: _finite(value) for key, value in vars(one).items()} for one in self.differences],
         }
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Literal, get_args
 
-import numpy as np
-
-from promptkit.comparison.arms import Failures, Scored, Source, align, read_arms
+from promptkit.comparison.arms import Failures, Scored, Source, align, group_items, read_arms
 from promptkit.comparison.result import Arm, Comparison, Difference
+from promptkit.data.groups import Group
 from promptkit.errors import DataError, SettingError, explain, one_of
-from promptkit.statistics import IntervalMethod, compare_pairs, decide, mean_interval
+from promptkit.statistics import Groups, IntervalMethod, compare_pairs, decide, mean_interval, paired_differences
 from promptkit.statistics.paired import detectable, still_needed
 from promptkit.types import Example, Progress
 
@@ -28,6 +27,7 @@ def compare(
     baseline: str | None = None,
     pairs: Literal["baseline", "all"] = "baseline",
     margin: float = 0.0,
+    group: Group | None = None,
     confidence: float = 0.95,
     failures: Failures = "zero",
     method: IntervalMethod = "auto",
@@ -40,6 +40,10 @@ def compare(
     Every predictor answers the same queries with the same seed. The test is exact McNemar where all scores are 0 or 1
     and sign-flip permutation otherwise, with Holm's correction over all differences tested; ``compare_pairs`` and
     ``difference_interval`` say more. Intervals are not widened for the number of arms.
+
+    Items must be independent of each other, or grouped: with ``group``, a group is one observation to every test and
+    interval, as by default the items of one ``Example.group`` or of one repeated id are. Where items that are not
+    grouped look dependent, ``Comparison.notes`` says so.
 
     A margin is the smallest difference that matters. With it, ``better`` and ``worse`` mean by more than the margin,
     and ``equivalent`` means that the difference is surely smaller than it; without, nothing can be equivalent.
@@ -55,6 +59,8 @@ def compare(
         baseline: With which arm the others are compared; by default the first.
         pairs: Compare the others with the baseline, or all with each other.
         margin: The smallest difference that matters, at least 0.
+        group: Which items belong together, such as several questions on one document or several seeds of one item: the
+            name of a field, ``"id"`` or ``"group"``; a mapping from id to group; or one label per item.
         confidence: Confidence of the intervals, and 1 minus the level of the verdicts.
         failures: Failed items score 0 in the arm that failed (``zero``), or are left out for every arm (``exclude``).
         method: How the interval of a difference is found.
@@ -66,7 +72,8 @@ def compare(
         The comparison; ``table`` is its text.
 
     Raises:
-        DataError: Arms are not of the same items (ids, questions, targets), or scores are unusable.
+        DataError: Arms are not of the same items (ids, questions, targets), scores are unusable, or reports were
+            grouped in different ways.
         SettingError: There are fewer than two arms, or a setting is out of range.
 
     Example:
@@ -81,16 +88,18 @@ def compare(
     first = baseline if baseline is not None else names[0]
     order = [first, *[name for name in names if name != first]]
     metric, scored = read_arms(
-        {name: arms[name] for name in order}, examples, metric=metric, seed=seed, progress=progress
+        {name: arms[name] for name in order}, examples, metric=metric, group=group, seed=seed, progress=progress
     )
     aligned = align(scored)
+    grouping = group_items(aligned, group)
     kept = _kept(aligned, failures)
+    labels = None if grouping.labels is None else [grouping.labels[place] for place in kept]
     found = {
-        arm.name: _arm(arm, part, confidence, resamples, seed)
+        arm.name: _arm(arm, part, labels, confidence, resamples, seed)
         for arm, part in ((arm, arm.take(kept)) for arm in aligned)
     }
     chosen = [(b, a) for a, b in combinations(order, 2)] if pairs == "all" else [(name, first) for name in order[1:]]
-    differences = _differences(found, chosen, margin, confidence, method, resamples, seed)
+    differences = _differences(found, chosen, labels, margin, confidence, method, resamples, seed)
     return Comparison(
         metric=metric,
         baseline=first,
@@ -102,6 +111,8 @@ def compare(
         margin=margin,
         confidence=confidence,
         seed=seed,
+        groups=len(set(labels)) if labels is not None else 0,
+        notes=grouping.notes,
         reports={arm.name: arm.report for arm in scored if arm.report is not None},
     )
 
@@ -134,8 +145,8 @@ def _kept(arms: Sequence[Scored], failures: Failures) -> list[int]:
     return kept
 
 
-def _arm(whole: Scored, kept: Scored, confidence: float, resamples: int, seed: int) -> Arm:
-    interval = mean_interval(kept.scores, confidence=confidence, resamples=resamples, seed=seed)
+def _arm(whole: Scored, kept: Scored, groups: Groups, confidence: float, resamples: int, seed: int) -> Arm:
+    interval = mean_interval(kept.scores, groups=groups, confidence=confidence, resamples=resamples, seed=seed)
     return Arm(
         name=whole.name,
         mean=interval.mean,
@@ -152,6 +163,7 @@ def _arm(whole: Scored, kept: Scored, confidence: float, resamples: int, seed: i
 def _differences(
     arms: Mapping[str, Arm],
     chosen: Sequence[tuple[str, str]],
+    groups: Groups,
     margin: float,
     confidence: float,
     method: IntervalMethod,
@@ -162,6 +174,7 @@ def _differences(
         compare_pairs(
             arms[base].scores,
             arms[name].scores,
+            groups=groups,
             margin=margin,
             confidence=confidence,
             method=method,
@@ -175,7 +188,9 @@ def _differences(
     still_open = max(1, sum(verdict == "undecided" for _, verdict in decided))
     out = []
     for (name, base), one, (adjusted, verdict) in zip(chosen, found, decided, strict=True):
-        changes = np.asarray(arms[name].scores) - np.asarray(arms[base].scores)
+        first, second = arms[base].scores, arms[name].scores
+        changes = paired_differences(first, second)
+        bounded = min(*first, *second) >= 0 and max(*first, *second) <= 1
         facts = {key: getattr(one, key) for key in one.__slots__ if key != "n"}
         out.append(
             Difference(
@@ -185,9 +200,24 @@ def _differences(
                 p_adjusted=adjusted,
                 verdict=verdict,
                 items_to_decide=still_needed(
-                    changes, verdict, margin=margin, confidence=confidence, power=_POWER, arms=still_open
+                    changes,
+                    verdict,
+                    groups=groups,
+                    bounded=bounded,
+                    margin=margin,
+                    confidence=confidence,
+                    power=_POWER,
+                    arms=still_open,
                 ),
-                minimum_detectable=detectable(changes, confidence=confidence, power=_POWER, arms=len(chosen)),
+                minimum_detectable=detectable(
+                    changes,
+                    groups=groups,
+                    bounded=bounded,
+                    margin=margin,
+                    confidence=confidence,
+                    power=_POWER,
+                    arms=len(chosen),
+                ),
             )
         )
     return tuple(out)

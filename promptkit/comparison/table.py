@@ -27,7 +27,10 @@ def write_table(found: Comparison) -> str:
     percent = f"{found.confidence * 100:g} % interval"
     others = [one for one in found.differences if one.baseline == found.baseline]
     beyond = f" by more than {found.margin:g}" if found.margin else ""
-    head = f"{found.metric} on {found.items} items, paired; differences from {_clean(found.baseline)!r}{beyond}"
+    grouped = f" in {found.groups} groups" if found.groups else ""
+    head = (
+        f"{found.metric} on {found.items} items{grouped}, paired; differences from {_clean(found.baseline)!r}{beyond}"
+    )
     columns = [
         "arm",
         "mean",
@@ -115,7 +118,8 @@ def _notes(found: Comparison) -> list[str]:
     )
     cost = "prompt, generated: mean tokens per item; ms: median per item; "
     measured = any(arm.cost is not None for arm in found.arms.values())
-    return [f"{tests}; {over}; {can}.", f"{cost if measured else ''}{failures}."]
+    known = [f"note: {_clean(note)}." for note in found.notes]
+    return [f"{tests}; {over}; {can}.", *known, f"{cost if measured else ''}{failures}."]
 
 
 def _p(value: float) -> str:

@@ -17,6 +17,8 @@ Group: TypeAlias = "str | Mapping[str, str] | Sequence[object]"
 
 _LONG = 100
 """Characters from which a field that several items share is taken for a document, and not for a short label."""
+_ALONE = "\0"
+"""Start of the label of an item that belongs to no group; no label of a caller holds this character."""
 _SHOWN = 3
 
 
@@ -27,10 +29,24 @@ class Grouping:
     Attributes:
         labels: The group of each item; ``None`` if every item stands for itself.
         notes: What was assumed or found, one sentence each.
+        named: Whether the caller or the items name the groups; otherwise they are those of repeated ids.
     """
 
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    named: bool = False
+
+    @property
+    def count(self) -> int:
+        """Number of groups; 0 if every item stands for itself."""
+        return len(set(self.labels)) if self.labels is not None else 0
+
+    def record(self, place: int) -> dict[str, str]:
+        """What the row of an item says of its group: nothing where none is named, "" for an item on its own."""
+        if self.labels is None or not self.named:
+            return {}
+        label = self.labels[place]
+        return {"group": "" if label.startswith(_ALONE) else label}
 
 
 def find_groups(
@@ -66,9 +82,9 @@ def find_groups(
         ('1', '2', '1')
     """
     if group is not None:
-        return Grouping(_complete(_named(ids, fields, own, group, of)))
+        return Grouping(_complete(_named(ids, fields, own, group, of)), named=True)
     if any(own):
-        return Grouping(_complete(own))
+        return Grouping(_complete(own), named=True)
     repeats = [one for one, count in Counter(ids).items() if one and count > 1]
     if repeats:
         shown = ", ".join(map(repr, repeats[:_SHOWN]))
@@ -101,7 +117,7 @@ def _named(
 
 def _complete(labels: Sequence[str]) -> tuple[str, ...]:
     """Gives items without a label a group of their own, named so that no other label can be equal."""
-    return tuple(label or f"\0{place}" for place, label in enumerate(labels))
+    return tuple(label.replace(_ALONE, " ") or f"{_ALONE}{place}" for place, label in enumerate(labels))
 
 
 def _suspicions(fields: Sequence[Mapping[str, str]]) -> list[str]:

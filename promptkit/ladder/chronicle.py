@@ -275,6 +275,7 @@ def report_from(values: Mapping[str, Any]) -> Report:
             "metrics": {name: Interval(**found) for name, found in values["metrics"].items()},
             "scores": {name: tuple(scores) for name, scores in values["scores"].items()},
             "rows": tuple(values["rows"]),
+            "notes": tuple(values.get("notes", ())),
             "cost": Cost(**{**cost, "usage": Usage(**cost["usage"])}),
         }
     )

@@ -44,7 +44,10 @@ class Interval:
 def bootstrap_mean(
     scores: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """Returns the mean of scores with a percentile bootstrap interval (Efron 1979).
+    """Returns the mean of scores with a percentile bootstrap interval (Efron 1979), for comparison with other tools.
+
+    It knows no more than the sample: of 5 right in 5 it says [1, 1], and of a true rate of .01 at 100 items it covers
+    63 % where it says 95. Reports show ``mean_interval``.
 
     Resamples draw n items with replacement; the interval runs between the outer (1 - confidence) / 2 quantiles of their
     means.

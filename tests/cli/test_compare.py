@@ -125,3 +125,29 @@ def test_compare_refuses_leaking_data_unless_forced(run: Run, domain: str, model
     forced = run("compare", zero, two, "--data", str(tmp_path / "leaky"), "--allow-leakage")
     assert forced.code == 0, forced.err
     assert forced.err.startswith("warning: ")
+
+
+def test_compare_and_eval_take_groups_of_a_column(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for source in Path(domain, "data").glob("*.jsonl"):
+        rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+        grouped = [{**row, "region": f"{source.stem} {place // 3}"} for place, row in enumerate(rows)]
+        (data / source.name).write_text("".join(json.dumps(row) + "\n" for row in grouped), encoding="utf-8")
+    options = ("--data", str(data), "--group", "region")
+    outcome = run("eval", domain, "--shots", "0,2", *options, "--json")
+    assert outcome.code == 0, outcome.err
+    assert [(one["groups"], one["rows"][0]["group"]) for one in json.loads(outcome.out)] == [(2, "test 0")] * 2
+    (tmp_path / "grouped.json").write_text(outcome.out)
+    assert "in 2 groups" in run("compare", str(tmp_path / "grouped.json")).out.splitlines()[0]
+    assert "5 items each in 2 groups" in run("eval", domain, "--shots", "0", *options).out
+    saved = save(tmp_path / "saved", domain, 0), save(tmp_path / "other", domain, 2)
+    assert json.loads(run("compare", *saved, *options, "--json").out)["groups"] == 2
+
+
+def test_compare_groups_saved_reports_by_a_field_and_refuses_others(run: Run, reports: str) -> None:
+    found = json.loads(run("compare", reports, "--group", "question", "--json").out)
+    assert (found["groups"], found["notes"]) == (5, [])
+    outcome = run("compare", reports, "--group", "document")
+    assert outcome.code != 0
+    assert "group must be one of 'id', 'question', got 'document'" in outcome.err

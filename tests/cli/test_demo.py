@@ -50,7 +50,7 @@ def test_demo_prints_a_table_and_nothing_else(run: Run, lemons: None, domain: st
     title, head, _, *lines = outcome.out.splitlines()
     assert title.startswith("reference: 3 items each")
     assert [line.split()[0] for line in lines] == ["capitals", "2", "tickets", "2"]
-    assert "0.000   [0.000, 0.000]" in lines[0]
+    assert "0.000   [0.000, 0.708]" in lines[0]
     for column in ("answered", "prompt", "generated", "seconds"):
         assert column in head
 

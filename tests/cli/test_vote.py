@@ -34,7 +34,7 @@ def test_vote_prints_accuracy_and_samples_used(run: Run, file: str) -> None:
     head, _, cells = outcome.out.splitlines()
     names = ["questions", "accuracy", "samples used", "samples saved", "unreadable", "unanswered", "ties"]
     assert head.split() == " ".join(names).split()
-    assert cells.split() == ["3", "0.667", "[0.000,", "1.000]", "3.00", "1.67", "11.1%", "1", "1"]
+    assert cells.split() == ["3", "0.667", "[0.094,", "0.992]", "3.00", "1.67", "11.1%", "1", "1"]
     assert outcome.err == ""
 
 
@@ -120,3 +120,21 @@ def test_published_figures(run: Run, stop: str, expected: tuple[float, float]) -
     options = ["--stop", stop, "--tie", "first", "--gold-field", "gold", "--reader", reader]
     found = json.loads(run("vote", str(source), *options, "--json").out)
     assert (found["accuracy"], found["samples_used"]) == expected
+
+
+def test_vote_groups_questions_and_tells_of_repeated_ids(run: Run, tmp_path: Path) -> None:
+    rows = [{"id": f"q{n}", "samples": ["a"], "gold": "ab"[n % 2], "document": n // 4} for n in range(12)]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain = json.loads(run("vote", str(source), "--gold-field", "gold", "--json").out)
+    grouped = json.loads(run("vote", str(source), "--gold-field", "gold", "--group", "document", "--json").out)
+    assert (plain["groups"], grouped["groups"]) == (0, 3)
+    assert plain["accuracy"] == grouped["accuracy"] == 0.5
+    # The column holds numbers or texts, whatever the file makes of them; half of each document is right.
+    assert grouped["accuracy_high"] - grouped["accuracy_low"] > 0
+    source.write_text("".join(json.dumps({**row, "id": "q0"}) + "\n" for row in rows))
+    outcome = run("vote", str(source), "--gold-field", "gold")
+    assert "note: 1 ids stand on several rows, such as 'q0'" in outcome.out
+    outcome = run("vote", str(source), "--gold-field", "gold", "--group", "doc")
+    assert outcome.code != 0
+    assert "--group must name a column, one of 'document', 'gold', 'id', 'samples', got 'doc'" in outcome.err
