@@ -62,13 +62,7 @@ class FewShot:
     search_items: Annotated[int, Field(ge=1)] = 50
 
     def fit(
-        self,
-        examples: Sequence[Example],
-        backend: Backend,
-        *,
-        dev: Sequence[Example] | None = None,
-        seed: int = 0,
-        seconds: float | None = None,
+        self, examples: Sequence[Example], backend: Backend, *, dev: Sequence[Example] | None = None, seed: int = 0
     ) -> PlanPredictor:
         """Chooses the demonstrations.
 
@@ -77,8 +71,6 @@ class FewShot:
             backend: The model that will answer.
             dev: Examples on which ``searched`` scores its trials; other choices do not need it.
             seed: Seed of the choice.
-            seconds: Seconds that ``searched`` may take, or ``None`` for no limit: by the pace of the first questions it
-                tries fewer sets on fewer examples, or keeps the first set unseen, and its notes say so.
 
         Returns:
             The predictor.
@@ -109,7 +101,7 @@ class FewShot:
             return PlanPredictor(plan, self.task, backend)
         if self.select == "searched":
             return search_demonstrations(
-                plan, self.task, backend, pool, dev, trials=self.trials, items=self.search_items, seconds=seconds
+                plan, self.task, backend, pool, dev, trials=self.trials, items=self.search_items
             )
         if self.select in ("nearest", "diverse"):
             plan = plan.model_copy(update={"per_query": self.select, "demos": tuple(pool)})
