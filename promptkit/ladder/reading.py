@@ -37,9 +37,9 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         promptkit.errors.ArtifactError: no-such-record.json: a decision record must be there, got nothing
     """
     file = Path(path)
-    if file.is_dir():
-        file = file / "record.json"
     try:
+        if file.is_dir():
+            file = file / "record.json"
         # Without waiting for the other end of a pipe.
         with open(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
             facts = os.fstat(opened.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 from functools import cache
@@ -85,10 +86,13 @@ def write_report(record: Record, path: str | os.PathLike[str]) -> None:
     # Bytes: the policy knows style and script by their hashes, which other line ends would change.
     data = render_report(record).encode("utf-8")
     try:
-        stage.write_bytes(data)
+        stage.unlink(missing_ok=True)  # never written through: it may be a link that somebody left there
+        with stage.open("xb") as file:
+            file.write(data)
         os.replace(stage, target)
     except OSError as error:
-        stage.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            stage.unlink(missing_ok=True)
         raise ArtifactError(f"{target.name} could not be written: {error.strerror or error}") from error
 
 
