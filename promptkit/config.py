@@ -77,6 +77,7 @@ class ClimbConfig(BaseModel):
         seed: Seed of everything.
         folder: The run folder; "" for none.
         unlabelled: A file of questions without answers; "" for none.
+        group: The field that dependent items share, such as a document with several questions; "" for none.
         on_leakage: ``fail`` or ``force``.
         test_items: Number of test items to score the winner on, the first ones; ``None`` for all.
         folds: Folds of cross-fitting, 0 for none, or ``auto``.
@@ -103,6 +104,7 @@ class ClimbConfig(BaseModel):
     seed: int = 0
     folder: str = ""
     unlabelled: str = ""
+    group: str = ""
     on_leakage: Literal["fail", "force"] = "fail"
     test_items: int | None = Field(default=None, ge=0)
     folds: int | Literal["auto"] = "auto"
@@ -143,6 +145,7 @@ class ClimbConfig(BaseModel):
             folder=self.folder or None,
             resume=resume,
             unlabelled=_queries(self, task) if self.unlabelled else None,
+            group=self.group or None,
             on_leakage=self.on_leakage,
             folds=self.folds,
             block=self.block,

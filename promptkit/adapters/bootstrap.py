@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from promptkit.adapters.base import seconds_left
 from promptkit.adapters.few_shot import FewShot
 from promptkit.backends import Backend
 from promptkit.selection import select
-from promptkit.types import Example, JSONObject
+from promptkit.types import Example, JSONObject, Prediction
 
 __all__ = ["Bootstrapped", "bootstrap_rationales"]
 
+PROBE = 4
+"""Questions that are asked first where time is limited."""
 SEEDS = 4
 """Worked examples shown while the model writes further rationales, where the data has any."""
 
@@ -37,7 +41,8 @@ def bootstrap_rationales(
     """Lets a model reason over training questions, and keeps rationales that end in the right target.
 
     Where the data has some rationales, up to four are shown as demonstrations; otherwise the model is asked without.
-    STaR's second step, to reason towards a given answer, is left out: such rationales know the target.
+    STaR's second step, to reason towards a given answer, is left out: such rationales know the target. Where the
+    backend has a deadline, questions are asked a few at a time, while there is time.
 
     Args:
         adapter: How questions are asked, with reasoning.
@@ -57,7 +62,20 @@ def bootstrap_rationales(
     given = [example for example in examples if example.rationale]
     bare = [example for example in examples if not example.rationale][:items]
     asking = dataclasses.replace(adapter, shots=min(SEEDS, len(given)), select="random")
-    predictions = asking.fit(given, backend, seed=seed).predict([e.query for e in bare], on_error="record")
+    wanted, predictor = len(bare), asking.fit(given, backend, seed=seed)
+    predictions: list[Prediction] = []
+    started, seconds = time.monotonic(), seconds_left(backend)
+    while len(predictions) < len(bare):
+        size = len(bare)
+        if seconds is not None:
+            done, taken = len(predictions), time.monotonic() - started
+            affordable = PROBE if not done else int((seconds - taken) / max(taken / done, 1e-9))
+            size = min(affordable, max(PROBE, done))  # the pace is known better the more were asked
+            if size < 1:
+                bare = bare[:done]
+                break
+        part = bare[len(predictions) : len(predictions) + size]
+        predictions += predictor.predict([example.query for example in part], on_error="record")
     reader = adapter.task.reader(adapter.ask)
     kept = [
         replace(example, rationale=prediction.reasonings[0])
@@ -76,4 +94,6 @@ def bootstrap_rationales(
         "prompt_tokens": sum(prediction.usage.prompt_tokens for prediction in predictions),
         "generated_tokens": sum(prediction.usage.generated_tokens for prediction in predictions),
     }
+    if len(bare) < wanted:
+        notes["cut"] = f"{len(bare)} of {wanted} questions were reasoned over in the {seconds:.2g} s there were"
     return Bootstrapped((*given, *kept), notes)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["climb"]
 
 _MISSED, _NOTHING = 3, 1
-_INTERRUPTED = 143  # what a shell reports of a process that SIGTERM ended
+_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}  # what a shell reports of a process that they ended
 _COLUMNS = ("domain", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s")
 
 
@@ -95,6 +102,12 @@ def climb(
     folds: Annotated[
         str | None, typer.Option("--folds", metavar="N", help="Folds of cross-fitting, 0 for none. Default: auto.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", metavar="FIELD", help="Field that dependent items share, as several questions on one document."
+        ),
+    ] = None,
     allow_leakage: AllowLeakage = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything.")] = None,
     report: Annotated[
@@ -124,7 +137,7 @@ def climb(
     given = {
         "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache,
         **reading(column, delimiter, encoding), "data": data, "margin": margin, "confidence": confidence, "seed": seed,
-        "unlabelled": unlabelled, "on_leakage": "force" if allow_leakage else None,
+        "unlabelled": unlabelled, "group": group, "on_leakage": "force" if allow_leakage else None,
         "test_items": test_items, "rungs": _split(rungs), "folds": _folds(folds), "folder": folder,
         "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},
     }  # fmt: skip
@@ -149,16 +162,58 @@ def climb(
     _end(records, pages if report else [], json=json)
 
 
+class _Interrupted(BaseException):
+    """SIGTERM or SIGINT came; not an ``Exception``, which a rung could take for a failure of its own."""
+
+
 def _climb(settings: ClimbConfig, backend: pk.Backend, resume: bool) -> pk.ClimbResult:
-    """One climb with its progress; a polite end of a training is one of the command."""
+    """One climb with its progress; it ends alike on SIGTERM and on SIGINT (Ctrl-C), also in a training."""
     import promptkit as pk
 
-    with Bar(settings.task) as bar:
-        try:
+    came = [signal.SIGTERM]
+    try:
+        with _listening(came), Bar(settings.task) as bar:
             return settings.climb(backend, resume=resume, progress=_show(bar))
-        except pk.TrainingStopped as stopped:
-            say_error(f"stopped: {stopped}; go on with --resume")
-            raise typer.Exit(_INTERRUPTED) from None
+    except (_Interrupted, pk.TrainingStopped) as stopped:
+        # A training hears signals by itself, ends after its step and keeps a checkpoint.
+        if getattr(getattr(stopped, "log", None), "stopped", "") == "sigint":
+            came[0] = signal.SIGINT
+    say_error(f"interrupted: {_kept(settings, resume)}")
+    raise typer.Exit(_CODES[came[0]])
+
+
+@contextlib.contextmanager
+def _listening(came: list[signal.Signals]) -> Iterator[None]:
+    """Raises ``_Interrupted`` inside the block when a signal comes, and notes which; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in _CODES}
+    mine = [one for one in _CODES if before[one] is not signal.SIG_IGN]  # under nohup signals stay ignored
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came[0] = signal.Signals(number)
+        for one in mine:
+            signal.signal(one, signal.SIG_DFL)
+        raise _Interrupted
+
+    try:
+        for one in mine:
+            signal.signal(one, note)
+        yield
+    finally:
+        for one in mine:
+            earlier = before[one]
+            signal.signal(one, earlier if earlier is not None else signal.SIG_DFL)
+
+
+def _kept(settings: ClimbConfig, resume: bool) -> str:
+    """Says what an interrupted climb leaves, and how to go on."""
+    again = shlex.join(["promptkit", *sys.argv[1:]])
+    if settings.folder:
+        return f"what was finished is kept in {settings.folder}; go on with: {again}{'' if resume else ' --resume'}"
+    kept = f"answers that had come are kept in {settings.cache}" if settings.cache else "nothing was kept"
+    return f"{kept}; with --folder FOLDER a climb can go on with --resume; start again with: {again}"
 
 
 def _settings(task: str, config: str, target: str | None, several: bool, given: dict[str, Any]) -> ClimbConfig:
@@ -176,18 +231,27 @@ def _settings(task: str, config: str, target: str | None, several: bool, given: 
 
 def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
     """Prints what is said of all climbs together, and exits with the worst outcome."""
+    from json import loads as parse
+
     if json:
-        found = [record.model_dump(mode="json") for record in records]
+        found = [parse(record.to_json()) for record in records]
         print_json(found if len(found) > 1 else found[0])
     elif len(records) > 1:
         print_table(_COLUMNS, [_row(record) for record in records], numbers=_COLUMNS[3:])
-        reasons = [f"{one.task.name}: {one.decision.reason}" for one in records if one.decision]
+        reasons = [f"{one.task.name}: {_reason(one)}" for one in records]
         say("\n".join(["", *reasons, "", *(f"{page} is written" for page in pages)]))
     decisions = [record.decision for record in records]
     if any(decision is None or decision.winner is None for decision in decisions):
         raise typer.Exit(_NOTHING)
     if any(decision is not None and decision.reached is False for decision in decisions):
         raise typer.Exit(_MISSED)
+
+
+def _reason(record: pk.Record) -> str:
+    """Why the climb stopped, or that nothing works yet."""
+    if record.trouble or record.decision is None:
+        return record.answer
+    return record.decision.reason
 
 
 def _row(record: pk.Record) -> list[str]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
+from typing import Any
 
 from promptkit.adapters import PlanPredictor
+from promptkit.ladder.bounds import MeanBounds, can_win
 from promptkit.ladder.budget import Purse
 from promptkit.ladder.fitting import RungError, Workshop
 from promptkit.ladder.judging import Contender
-from promptkit.ladder.looks import Duel, Finding, MeanBounds, can_win
+from promptkit.ladder.looks import Duel, Finding, SharedLevel
 from promptkit.ladder.record import Decision, Stopped, Verdict
 from promptkit.ladder.rungs import Handed, Ready, Rung, settings_of
 from promptkit.types import JSONObject, Queries
 
 __all__ = ["Ascent", "Entry", "Rules"]
+
+TEST_SHARE = 0.25
+"""Largest share of the minutes that is kept back for the test; where that is too little, fewer items are tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,9 @@ class Ascent:
         self.kept: Entry | None = None
         self._work, self._rungs, self._purse, self._rules, self._after = work, rungs, purse, rules, after
         self._prompt: Entry | None = None
+        self._groups = work.pool.groups
         self._error_rate = 1 - rules.confidence
-        self._carried = 0.0
+        self._level = SharedLevel(self._error_rate, sum(not rung.left_out for rung in rungs) - 1)
 
     def run(self) -> Decision:
         """Climbs until something stops it.
@@ -104,7 +110,8 @@ class Ascent:
                 self._leave_rest(place, stop)
                 return stop
         if self.kept is None:
-            first = next((entry.reason for entry in self.entries if entry.verdict == "failed"), "no rung applies")
+            stuck = ("failed", "not_tried")
+            first = next((entry.reason for entry in self.entries if entry.verdict in stuck), "no rung applies")
             return Decision(winner=None, stopped="nothing", reason=f"no rung could be judged: {first}")
         return self._stop("top", "the last rung was tried")
 
@@ -114,18 +121,22 @@ class Ascent:
         if kept is not None and (over := self._purse.spent_out(f"before:{place}", reserve=self._reserve())):
             self.entries.append(Entry(rung, place, reason=f"the budget ended before: {over}"))
             return self._stop("budget", f"the budget ended before {rung.name}: {over}")
-        share = self._error_rate / max(1, len(self._rungs) - 1)
-        alpha = share + self._carried
+        alpha = self._level.next
         entry = self._attempt(place, rung, alpha)
-        # The fallback procedure: what was not spent in vain goes to the next rung.
-        self._carried = 0.0 if entry.verdict in ("lost", "undecided") else alpha if kept is not None else 0.0
-        judged = entry.contender is not None and entry.verdict not in ("failed", "left_out")
+        if not rung.left_out and entry.verdict != "first":
+            if entry.duel is not None and entry.duel.looks:
+                self._level.settle(won=entry.verdict == "kept")
+            else:
+                self._level.skip()  # nothing was tested
+        judged = (
+            entry.contender is not None and entry.contender.outcomes and entry.verdict not in ("failed", "left_out")
+        )
         if judged and _few_shot(entry.contender):
             self._prompt = entry
         if entry.verdict not in ("first", "kept"):
             return None
         self.kept = entry
-        return self._settle(entry, share + self._carried, last=place + 1 == len(self._rungs))
+        return self._settle(entry, self._level.next, last=place + 1 == len(self._rungs))
 
     def _attempt(self, place: int, rung: Rung, alpha: float) -> Entry:
         if rung.left_out:
@@ -139,7 +150,7 @@ class Ascent:
                 self._judge(entry, alpha)
                 return entry
             except RungError as error:
-                entry.verdict = "left_out" if error.unsupported else "failed"
+                entry.verdict = "left_out" if error.unsupported else "not_tried" if error.no_time else "failed"
                 entry.reason = str(error)
                 if not error.transient:
                     break
@@ -147,7 +158,9 @@ class Ascent:
 
     def _ready(self, entry: Entry, fold: int | None) -> Ready:
         """Makes a rung ready with what those below left, as seen from a fold."""
-        ready = entry.rung.ready(self._handed(entry, fold))
+        handed = self._handed(entry, fold)
+        ready = _timed(entry.rung.ready(handed), handed.minutes)
+        ready = replace(ready, seconds=self._fit_seconds(entry, learns=hasattr(ready.adapter, "max_minutes")))
         if fold is None:
             entry.settings, entry.handed = settings_of(ready.adapter), ready.handed
         return ready
@@ -164,16 +177,41 @@ class Ascent:
         )
 
     def _minutes(self, place: int) -> float | None:
-        """The minutes that a training may take: its share of what is left for the rungs to come, also after a crash."""
-        left = self._purse.seconds_left()
-        if left is None:
+        """The minutes that a training may take, also after a crash."""
+        seconds = self._for_fits(place)
+        if seconds is None:
             return None
         key = f"minutes:{place}"
-        if self._work.journal.get(key) is None:
-            to_come = sum(not rung.left_out for rung in self._rungs[place:])
-            share = (left - self._reserve()) / 60 / max(1, to_come)
-            self._work.journal.put(key, max(0.1, round(share, 2)))
-        return float(self._work.journal.get(key) or 0.1)
+        kept = self._work.journal.get(key)
+        if kept is None or kept["budget"] != self._purse.mark:
+            kept = {"minutes": max(0.1, round(seconds / 60, 2)), "budget": self._purse.mark}
+            self._work.journal.put(key, kept)
+        return float(kept["minutes"])
+
+    def _fit_seconds(self, entry: Entry, *, learns: bool) -> float | None:
+        """The seconds that one fit may take: that of a rung which is cross-fitted shares with those of its folds."""
+        seconds = self._for_fits(entry.place)
+        fits = 1 + len(self._work.pool.fold_lessons)
+        if seconds is None or learns:
+            return seconds
+        contender = entry.contender
+        done = contender.fits if contender is not None else 0
+        return seconds / max(1, fits - done)
+
+    def _for_fits(self, place: int) -> float | None:
+        """Seconds for the fits of a rung: its share of what is left, less what judging takes at the kept pace."""
+        left = self._time_left()
+        if left is None:
+            return None
+        share = left / max(1, sum(not rung.left_out for rung in self._rungs[place:]))
+        pace = self.kept.contender.pace if self.kept is not None and self.kept.contender is not None else None
+        judging = share / 2 if pace is None else pace * len(self._work.pool)
+        return share - min(judging, share / 2)
+
+    def _time_left(self) -> float | None:
+        """Seconds that are left for rungs."""
+        left = self._purse.seconds_left()
+        return None if left is None else max(0.0, left - self._reserve())
 
     def _judge(self, entry: Entry, alpha: float) -> None:
         """Fits a rung and compares it with the kept one."""
@@ -184,13 +222,17 @@ class Ascent:
         if not entry.settings:
             self._ready(entry, None)
         if kept is None or kept.contender is None:
-            contender.judge(min(self._rules.block, contender.limit))
+            contender.judge(min(self._rules.block, contender.limit), self._time_left)
+            if not contender.outcomes:
+                raise RungError("the budget ended before an item was answered", no_time=True)
             entry.verdict, entry.reason = "first", "the cheapest rung that can be judged"
             return
         planned = min(kept.contender.limit, contender.limit)
         entry.against = kept.name
         entry.duel = Duel(self._rules.margin, alpha, self._rules.confidence, planned, self._work.seed)
         finding = self._fight(entry.duel, kept.contender, contender, entry)
+        if not entry.duel.items:
+            raise RungError(f"the budget ended before an item was answered: {finding}", no_time=True)
         entry.verdict, entry.reason = _verdict(entry.duel, finding, kept.name)
 
     def _fight(self, duel: Duel, kept: Contender, contender: Contender, entry: Entry) -> Finding | str:
@@ -200,11 +242,14 @@ class Ascent:
             if start and (over := self._purse.spent_out(moment, reserve=self._reserve())):
                 return over
             stop = min(start + self._rules.block, duel.planned)
-            kept.judge(stop)
-            contender.judge(stop)
-            finding = duel.add(kept.scores[start:stop], contender.scores[start:stop])
-            if finding is not None:
-                return finding
+            whole = kept.judge(stop, self._time_left) and contender.judge(stop, self._time_left)
+            stop = min(stop, len(kept.outcomes), len(contender.outcomes))
+            part = slice(start, stop)
+            found = duel.add(kept.scores[part], contender.scores[part], self._groups[part]) if stop > start else None
+            if found is not None:
+                return found
+            if not whole:
+                return self._purse.time_is_up(moment, reserve=self._reserve())
 
     def _settle(self, entry: Entry, alpha: float, *, last: bool) -> Decision | None:
         """Judges a kept rung further until it is clear whether the climb may stop here."""
@@ -214,19 +259,21 @@ class Ascent:
         bounds = entry.bounds = MeanBounds(self._error_rate / len(self._rungs), planned)
         seen = 0
         while True:
-            bounds.add(contender.scores[seen:])
+            bounds.add(contender.scores[seen:], self._groups[seen : len(contender.outcomes)])
             seen = len(contender.outcomes)
             if target is not None and bounds.low >= target:
                 text = f"the lower bound of {entry.name}, {bounds.low:.3f}, reaches the target of {target:g}"
                 return self._stop("target", text)
-            room = can_win(contender.scores, self._rules.margin, alpha, planned)
+            room = can_win(contender.scores, self._rules.margin, alpha, planned, self._groups[:seen])
             settled = target is None or bounds.high < target
             if seen >= planned or (settled and (room or last)):
                 break
             moment = f"settling:{entry.place}:{entry.number}:{seen}"
             if over := self._purse.spent_out(moment, reserve=self._reserve()):
                 return self._stop("budget", f"the budget ended while {entry.name} was judged: {over}")
-            contender.judge(min(seen + self._rules.block, planned))
+            if not contender.judge(min(seen + self._rules.block, planned), self._time_left):
+                over = self._purse.time_is_up(moment, reserve=self._reserve())
+                return self._stop("budget", f"the budget ended while {entry.name} was judged: {over}")
         if room or last:
             return None
         text = f"not even a faultless rung could be shown to gain more than {self._rules.margin:g} over {entry.name}"
@@ -242,11 +289,21 @@ class Ascent:
             self.entries.append(Entry(rung, number, reason=f"stopped before: {stop.reason}"))
 
     def _reserve(self) -> float:
-        """Seconds that the test will take, judged by the kept rung's own items."""
-        if self.kept is None or self.kept.contender is None or not self.kept.contender.outcomes:
+        """Seconds that are kept back for the test, by the pace of the kept rung."""
+        if self.kept is None or self.kept.contender is None:
             return 0.0
-        outcomes = self.kept.contender.outcomes
-        return self._rules.test_items * sum(one.seconds for one in outcomes) / len(outcomes)
+        needed = self._rules.test_items * (self.kept.contender.pace or 0.0)
+        minutes = self._purse.budget.minutes
+        return needed if minutes is None else min(needed, TEST_SHARE * 60 * minutes)
+
+
+def _timed(ready: Ready, minutes: float | None) -> Ready:
+    """Gives a training of a caller's adapter that has no limit of its own that of the budget."""
+    adapter: Any = ready.adapter
+    if minutes is None or not is_dataclass(adapter) or getattr(adapter, "max_minutes", minutes) is not None:
+        return ready
+    limited: Any = replace(adapter, max_minutes=minutes)  # type: ignore[type-var]
+    return replace(ready, adapter=limited)
 
 
 def _few_shot(contender: Contender | None) -> bool:

@@ -16,11 +16,14 @@ __all__ = ["Budget", "Purse"]
 class Budget:
     """What a climb may spend before it stops; ``None`` for no limit.
 
-    It is looked at before every rung and after every block of judged items, and what the final test will take is
-    kept back. A fit is not cut off unless it has a limit of its own, so a climb may run over by a fit.
+    Time is shared: what the final test will take is kept back, the rest is divided among the rungs to come, and a fit
+    gets what judging its rung will leave. Searches try less, trainings stop early and blocks of items end early where
+    time is short, and the record says so; a climb overruns by about one request to the model, or one step of a
+    training. Tokens and calls are looked at before every rung and after every block of items. A climb that is
+    continued may be given more.
 
     Attributes:
-        minutes: Wall-clock minutes, all sessions of a resumed climb together; above 0.
+        minutes: Wall-clock minutes, all sessions of a continued climb together; above 0.
         tokens: Prompt and generated tokens; at least 1.
         calls: Requests to the model; at least 1.
 
@@ -62,6 +65,11 @@ class Purse:
         self._journal = journal
         self._backend = backend
 
+    @property
+    def mark(self) -> list[float | int | None]:
+        """The limits as plain data, beside which answers are kept that hold for these limits alone."""
+        return [self.budget.minutes, self.budget.tokens, self.budget.calls]
+
     def spent_out(self, moment: str, *, reserve: float = 0.0) -> str:
         """Tells which limit is reached.
 
@@ -74,8 +82,9 @@ class Purse:
         """
         key = f"purse:{moment}"
         kept = self._journal.get(key)
-        if kept is None:
-            kept = {"over": self._over(reserve)}
+        # That a smaller or larger budget was spent says nothing about this one.
+        if kept is None or (kept["over"] and kept.get("budget") != self.mark):
+            kept = {"over": self._over(reserve), "budget": self.mark}
             if self.budget != Budget():
                 self._journal.put(key, kept)
         return str(kept["over"])
@@ -85,12 +94,54 @@ class Purse:
         minutes = self.budget.minutes
         return None if minutes is None else max(0.0, 60 * minutes - self._journal.elapsed)
 
+    def check_covers(self, seconds: float) -> None:
+        """Makes sure that a budget which was changed allows for what is spent already.
+
+        Args:
+            seconds: Seconds that earlier sessions took.
+
+        Raises:
+            SettingError: A limit lies below what is spent.
+        """
+        spent = self._backend.spent
+        tokens = spent.prompt_tokens + spent.generated_tokens
+        for name, value, limit in (
+            ("minutes", seconds / 60, self.budget.minutes),
+            ("tokens", tokens, self.budget.tokens),
+            ("calls", spent.calls, self.budget.calls),
+        ):
+            if limit is not None and limit < value:
+                least = math.ceil(10 * value) / 10 if name == "minutes" else value
+                do = "a climb that is continued may be given more, and not less than it has spent"
+                must = f"at least {least:g}, which the climb has spent"
+                raise SettingError(explain(name, of="Budget", must=must, got=limit, do=do))
+
+    def time_is_up(self, moment: str, *, reserve: float = 0.0) -> str:
+        """Says that the next piece of work would not fit into the time.
+
+        Args:
+            moment: A name of this moment of the climb, under which the text is kept.
+            reserve: Seconds that are kept back.
+
+        Returns:
+            The limit as a text for people.
+        """
+        key = f"purse:{moment}:cut"
+        kept = self._journal.get(key)
+        if kept is None or kept["budget"] != self.mark:
+            kept = {"over": self._time(reserve), "budget": self.mark}
+            self._journal.put(key, kept)
+        return str(kept["over"])
+
+    def _time(self, reserve: float) -> str:
+        kept = f", less what the test will take ({reserve:.0f} s)" if reserve >= 1 else ""
+        return f"{self.budget.minutes:g} minutes{kept}"
+
     def _over(self, reserve: float) -> str:
         budget, spent = self.budget, self._backend.spent
         left = self.seconds_left()
         if left is not None and left <= reserve:
-            kept = f", less what the test will take ({reserve:.0f} s)" if reserve >= 1 else ""
-            return f"{budget.minutes:g} minutes{kept}"
+            return self._time(reserve)
         if budget.tokens is not None and spent.prompt_tokens + spent.generated_tokens >= budget.tokens:
             return f"{budget.tokens} tokens"
         if budget.calls is not None and spent.calls >= budget.calls:

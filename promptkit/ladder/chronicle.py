@@ -19,6 +19,7 @@ from promptkit.ladder.record import Decision, Record, TestFacts
 from promptkit.ladder.rungs import Rung
 from promptkit.ladder.sealed import SealedTest
 from promptkit.ladder.setup import digest
+from promptkit.ladder.working import why_nothing_works
 from promptkit.ladder.writing import answer, as_attempt, item, machine, score_test, versions
 from promptkit.statistics import Interval, minimum_detectable
 from promptkit.task import Task
@@ -65,7 +66,11 @@ class Chronicle:
         pool, test = work.pool, SplitFacts(items=len(sealed), fingerprint=sealed.fingerprint())
         train, dev = (SplitFacts(items=len(split), fingerprint=split.fingerprint) for split in splits)
         found = minimum_detectable(
-            len(pool), discordance=DISCORDANCE, confidence=rules.confidence, arms=max(1, len(rungs) - 1)
+            len(pool),
+            discordance=DISCORDANCE,
+            # Tests of the ladder are one-sided; the function is asked for two sides.
+            confidence=max(0.01, 2 * rules.confidence - 1),
+            arms=max(1, sum(not rung.left_out for rung in rungs) - 1),
         )
         metrics = tuple(dict.fromkeys((work.metric, *task.metrics)))
         backend = work.backend
@@ -137,15 +142,20 @@ class Chronicle:
             **base.settings.model_dump(mode="json"),
         }
 
+    @property
+    def _end(self) -> str:
+        """The key of the end of the climb, which it can have again after it was extended."""
+        return f"finished:{self._work.journal.count('extended:')}"
+
     def begin(self) -> None:
         """Notes that a session begins, unless the climb is finished already."""
         journal = self._work.journal
-        if journal.get("finished") is None:
+        if journal.get(self._end) is None:
             journal.put(f"session:{journal.count('session:')}", {"started": _now()})
 
     def save(self, ascent: Ascent) -> None:
         """Writes the record as far as it is known into the run folder."""
-        if self._work.folder is not None and self._work.journal.get("finished") is None:
+        if self._work.folder is not None and self._work.journal.get(self._end) is None:
             self._record(ascent).save(self._work.folder / RECORD)
 
     def finish(
@@ -167,12 +177,14 @@ class Chronicle:
         kept = ascent.kept.contender if ascent.kept is not None else None
         facts = TestFacts(reads=sealed.reads, cut_off=sealed.cut_off, error=error)
         if test is not None and split is not None and kept is not None:
-            facts = score_test(test, split, work.metric, kept.scores, sealed.reads, sealed.cut_off)
+            groups = work.pool.groups[: len(kept.scores)]
+            facts = score_test(test, split, work.metric, kept.scores, groups, sealed.reads, sealed.cut_off)
         record = self._record(ascent)
-        end = work.journal.get("finished")
+        end = work.journal.get(self._end)
         if end is None:
             end = {"finished": _now(), "seconds": work.journal.elapsed}
-            work.journal.put("finished", end)
+            work.journal.put(self._end, end)
+        trouble = self._trouble(record, decision, facts)
         text = answer(
             decision,
             record.attempts,
@@ -180,12 +192,39 @@ class Chronicle:
             target=self._rules.target,
             margin=self._rules.margin,
             metric=work.metric,
+            trouble=trouble,
         )
-        closed = {"status": "finished", "answer": text, "decision": decision, "test": facts, **end}
+        closed = {"status": "finished", "answer": text, "trouble": trouble, "decision": decision, "test": facts, **end}
         record = record.model_copy(update=closed)
         if work.folder is not None:
             record.save(work.folder / RECORD)
         return record
+
+    def _trouble(self, record: Record, decision: Decision, test: TestFacts) -> str:
+        """Says why nothing works yet, if so: by the test items, or where they were not scored by the judged ones."""
+        if decision.winner is None or decision.reached:
+            return ""
+        outcomes, items = record[decision.winner].outcomes, record.items
+        if test.outcomes:
+            outcomes, items = test.outcomes, test.items
+        why = why_nothing_works(outcomes, items, self._work.metric)
+        return f"{why}; {decision.reason}" if why and decision.stopped == "budget" else why
+
+    def _notes(self, ascent: Ascent) -> tuple[str, ...]:
+        """What a reader should know about data and budget."""
+        notes = [*self._work.pool.notes, *_notes_of_fits(ascent)]
+        if grouped := len({group for group in self._work.pool.groups if group}):
+            notes.append(
+                f"items of {grouped} groups belong together: a group is one observation in tests and intervals"
+            )
+        tested = self._sealed.reads[-1] if self._sealed.reads else None
+        if tested is not None and tested.scored and tested.items < len(self._sealed):
+            notes.append(
+                f"{tested.items} of {len(self._sealed)} test items were scored: the budget left no time for more"
+            )
+        if any("rungs appended" in change for one in self._work.journal.values("extended:") for change in one):
+            notes.append("rungs were appended when results were known: error rates hold for each form of the ladder")
+        return tuple(notes)
 
     def _record(self, ascent: Ascent) -> Record:
         work, pool = self._work, self._work.pool
@@ -201,11 +240,23 @@ class Chronicle:
                     if key in judged
                 },
                 "seconds": work.journal.elapsed,
+                "extended": tuple(change for one in work.journal.values("extended:") for change in one),
+                "notes": self._notes(ascent),
                 **asdict(work.backend.spent),
                 "started": sessions[0]["started"] if sessions else "",
                 "resumed": max(0, len(sessions) - 1),
             }
         )
+
+
+def _notes_of_fits(ascent: Ascent) -> list[str]:
+    found = []
+    for entry in ascent.entries:
+        fit = entry.contender.fit if entry.contender is not None else None
+        for name, notes in (fit.notes if fit is not None else {}).items():
+            if isinstance(notes, dict) and isinstance(notes.get("cut"), str):
+                found.append(f"{entry.name}: its {name} was cut down to the time that there was: {notes['cut']}")
+    return found
 
 
 def report_from(values: Mapping[str, Any]) -> Report:

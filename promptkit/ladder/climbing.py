@@ -14,6 +14,7 @@ from promptkit.adapters.base import as_queries
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
 from promptkit.data import Data, Split
+from promptkit.data.groups import Group
 from promptkit.errors import LeakageError, PromptkitError, check_path, explain
 from promptkit.evaluation import Report, evaluate
 from promptkit.ladder.ascent import Ascent, Rules
@@ -22,15 +23,25 @@ from promptkit.ladder.chronicle import Chronicle, report_from
 from promptkit.ladder.fitting import ClimbProgress, Workshop
 from promptkit.ladder.journal import JournalError
 from promptkit.ladder.journaled import JournaledBackend
+from promptkit.ladder.judging import Contender
 from promptkit.ladder.pool import Pool, make_pool
 from promptkit.ladder.record import Record
 from promptkit.ladder.rungs import RungsLike, make_rungs
 from promptkit.ladder.sealed import SealedTest
-from promptkit.ladder.setup import RunFolder, check_leakage, check_numbers, digest, read_target, same_climb
+from promptkit.ladder.setup import (
+    RunFolder,
+    check_kinds,
+    check_leakage,
+    check_numbers,
+    digest,
+    read_target,
+    same_climb,
+    with_groups,
+)
 from promptkit.ladder.table import table
 from promptkit.metrics import get_metric
 from promptkit.task import Task
-from promptkit.types import Queries, Query
+from promptkit.types import JSONObject, Queries, Query
 
 __all__ = ["ClimbResult", "climb"]
 
@@ -79,6 +90,7 @@ def climb(
     folder: str | os.PathLike[str] | None = None,
     resume: bool = True,
     unlabelled: Queries | None = None,
+    group: Group | None = None,
     on_leakage: Literal["fail", "force"] = "fail",
     folds: int | Literal["auto"] = "auto",
     block: int = 20,
@@ -88,9 +100,9 @@ def climb(
     """Finds the cheapest adaptation that is good enough, and says how sure that is and what each step costs.
 
     Rungs are tried from cheap to dear. Each is fitted on train, with what the rungs below it leave, and judged on dev
-    item by item against the kept one. It is kept only if the paired test says that it gains more than ``margin``;
-    judging ends as soon as that is decided (see ``promptkit.ladder.looks`` for the tests and how they share one error
-    rate). The climb stops when the lower bound of the kept rung reaches the target, when not even a faultless rung
+    item by item against the kept one. It is kept only if a paired test shows a gain, at an error rate that all rungs
+    share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see ``promptkit.ladder.looks``).
+    The climb stops when the lower bound of the kept rung reaches the target, when not even a faultless rung
     could be shown to gain the margin, at the end of the budget, or at the top. Then the winner is scored on test, once.
 
     Args:
@@ -100,17 +112,23 @@ def climb(
         backend: The model.
         target: The metric that decides, with the score that is good enough, such as ``{"exact_match": 0.9}``. ``None``
             for the task's metric, and to climb as long as it pays.
-        budget: What may be spent; by default without limit.
+        budget: What may be spent; by default without limit. A climb that is continued may be given more.
         seed: Seed of everything: two climbs of one seed decide the same, unless time runs out.
         rungs: ``"default"``: zero-shot, few-shot with searched demonstrations, chain of thought with voting where
             the task has a template for it, soft prompt, LoRA. Or adapters or ``(name, adapter)`` pairs, from cheap to
             dear.
-        margin: Gain that a dearer rung must exceed, in [0, 1).
-        confidence: Confidence of all decisions together, in [0.5, 1).
+        margin: Gain that a more expensive rung must exceed, in [0, 1): by a test at level .2, where the gain itself
+            is shown at the level that ``confidence`` gives.
+        confidence: Confidence of all decisions together, in [0.5, 1): 1 minus the chance that any rung without a gain
+            is kept.
         folder: Where the run is kept: journal, fits and ``record.json``. A climb that was cut off, even by ``kill -9``,
-            goes on from there and repeats no finished call and no finished fit.
+            goes on from there and repeats no finished call and no finished fit. Its budget may be changed, and rungs
+            appended: then it is decided anew.
         resume: Whether to go on with what the folder holds; if not, it must be new.
         unlabelled: Queries without answers; rungs that learn weights learn from the kept rung's answers to them.
+        group: What items belong to that depend on each other, such as several questions on one document: a field, a
+            mapping from id, or "id"; by default ``Example.group``, and repeated ids. A group is one observation in
+            every test and interval, and folds keep it together.
         on_leakage: ``fail`` refuses data in which an item stands in two splits; ``force`` climbs all the same, and the
             record says so.
         folds: Cross-fitting, by which small dev sets are stretched: number of folds, 0 for none, ``auto`` for 5 where
@@ -142,9 +160,11 @@ def climb(
         ('2 shots', 'target', 1.0)
     """
     check_backend(backend, of="climb")
+    check_kinds(task=task, data=data, budget=budget, folder=folder)
     check_numbers(margin=margin, confidence=confidence, seed=seed, block=block, retries=retries)
     metric, wanted = read_target(target, task)
     forced = check_leakage(data, on_leakage)
+    data = with_groups(data, group)
     ladder = make_rungs(rungs, task, data.train)
     budget = budget or Budget()
     pool = make_pool(data.train, data.dev, folds=folds, seed=seed)
@@ -156,18 +176,19 @@ def climb(
         queries = _unlabelled(task, unlabelled, pool, sealed, on_leakage)
         model = JournaledBackend(backend, run.journal)
         purse = Purse(budget, run.journal, model)
-        work = Workshop(model, run.journal, pool, metric, seed, run.path, progress, purse.seconds_left)
+        work = Workshop(model, run.journal, pool, metric, seed, run.path, progress, purse.seconds_left, purse.mark)
         rules = Rules(wanted, margin, confidence, block, retries, len(sealed), queries)
         chronicle = Chronicle(
             task, data.name, (data.train, data.dev), data.leakage, forced, work, rules, budget, ladder, sealed
         )
-        same_climb(run.journal, chronicle.identity(_digest(queries)), run.path.name if run.path else "climb")
+        _extend(run, chronicle.identity(_digest(queries)), purse)
         chronicle.begin()
         ascent = Ascent(work, ladder, purse, rules, after=lambda: chronicle.save(ascent))
         decision = ascent.run()
-        winner = ascent.kept.contender.predictor if ascent.kept and ascent.kept.contender else None
-        test, split, error = _score_once(winner, sealed, work, confidence)
+        kept = ascent.kept.contender if ascent.kept is not None else None
+        test, split, error = _score_once(kept, sealed, work, confidence)
         record = chronicle.finish(ascent, decision, test, split, error)
+        winner = kept.predictor if kept is not None else None
     finally:
         run.close()
     if isinstance(winner, PlanPredictor):
@@ -196,16 +217,33 @@ def _digest(queries: list[Query] | None) -> str:
     return "" if queries is None else digest(" ".join(query.key for query in queries))
 
 
+def _extend(run: RunFolder, facts: JSONObject, purse: Purse) -> None:
+    """Lets a climb go on with another budget or further rungs; anything else that differs is refused."""
+    journal = run.journal
+    changes = same_climb(journal, facts, run.path.name if run.path else "climb")
+    if changes:
+        purse.check_covers(journal.elapsed_before)
+        journal.put_all({"climb": facts, f"extended:{journal.count('extended:')}": changes})
+
+
 def _score_once(
-    winner: Predictor | None, sealed: SealedTest, work: Workshop, confidence: float
+    kept: Contender | None, sealed: SealedTest, work: Workshop, confidence: float
 ) -> tuple[Report | None, Split | None, str]:
     """Scores the winner on test, unless that is done: then the score comes out of the journal."""
-    if winner is None or not len(sealed):
-        return None, None, "" if winner is None else "there is no test split"
-    kept = work.journal.get("test")
-    split = sealed.open("score of the winner", again=kept is not None)
-    if kept is not None:
-        return (report_from(kept["report"]) if kept["report"] else None), split, str(kept["error"])
+    if kept is None or not len(sealed):
+        return None, None, "" if kept is None else "there is no test split"
+    winner, key = kept.predictor, f"test:score:{kept.place}:{kept.number}"
+    done = work.journal.get(key)
+    if done is not None and done["items"] < len(sealed) and done["budget"] != work.budget:
+        done = None  # with another budget there may be time for more of it
+    items = _test_items(kept, len(sealed), work) if done is None else done["items"]
+    for number in range(work.journal.count("test:score:") - (done is not None)):
+        sealed.scored_before(f"score number {number + 1}, before the climb was extended")
+    if not items:
+        return None, None, "the budget left no time for it; continue with more minutes"
+    split = sealed.open("score of the winner", again=done is not None, items=items, seed=work.seed)
+    if done is not None:
+        return (report_from(done["report"]) if done["report"] else None), split, str(done["error"])
     report, error = None, ""
     try:
         metrics = list(dict.fromkeys((work.metric, *winner.task.metrics)))
@@ -215,5 +253,15 @@ def _score_once(
         raise
     except PromptkitError as fault:  # the climb is over and its record must not be lost
         error = f"{type(fault).__name__}: {fault}"
-    work.journal.put("test", {"report": report.to_dict() if report else None, "error": error})
+    facts = {"report": report.to_dict() if report else None, "error": error, "items": items, "budget": work.budget}
+    work.journal.put(key, facts)
+    sealed.scored()
     return report, split, error
+
+
+def _test_items(kept: Contender, items: int, work: Workshop) -> int:
+    """Returns on how many test items there is time to score the winner, by its pace on dev."""
+    left = work.seconds_left()
+    if left is None or kept.pace is None or kept.pace * items <= left:
+        return items
+    return int(left / kept.pace)

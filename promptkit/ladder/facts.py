@@ -26,9 +26,9 @@ __all__ = [
 
 
 class Facts(BaseModel):
-    """A frozen part of the record; unknown fields are refused."""
+    """A frozen part of the record; unknown fields, and numbers that are not finite, are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Bounds(Facts):
@@ -74,12 +74,13 @@ class PairedTest(Facts):
         against: Name of the kept rung.
         items: Number of items that both answered.
         planned: Number of items there were.
-        margin: The difference that had to be exceeded.
+        margin: The difference that had to be exceeded, at the level of ``p_margin``.
         difference: Mean paired difference, this rung minus the kept one.
         low: Lower end of the always-valid interval of the difference.
         high: Upper end.
-        p_value: Always-valid p-value of "the gain is at most the margin".
+        p_value: P-value of "the gain is at most 0", valid at any look.
         alpha: The share of the error rate that this test could spend.
+        p_margin: Ordinary p-value of "the gain is at most the margin", at most .2 for a rung that is kept.
         effect: Standardised paired difference (mean over standard deviation), ``None`` if all are equal.
         better: Items on which this rung scored higher.
         worse: Items on which the kept one did.
@@ -97,6 +98,7 @@ class PairedTest(Facts):
     high: float
     p_value: float
     alpha: float
+    p_margin: float | None = None
     effect: float | None
     better: int
     worse: int

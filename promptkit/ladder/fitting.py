@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import math
 import re
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,16 @@ from promptkit.data import Split
 from promptkit.errors import ArtifactError, BackendError, ContextLengthError, TrainingStopped, UnsupportedError
 from promptkit.ladder.facts import FitFacts
 from promptkit.ladder.journal import Journal, JournalError
-from promptkit.ladder.journaled import JournaledBackend
+from promptkit.ladder.journaled import JournaledBackend, OutOfTime
 from promptkit.ladder.memory import peak_memory, start_measuring
 from promptkit.ladder.pool import Lesson, Pool
 from promptkit.ladder.rungs import Ready
 from promptkit.types import JSONObject
 
 __all__ = ["ClimbProgress", "Fitted", "RungError", "Workshop", "fit_once"]
+
+OVERRUN = 1.25
+"""How far a fit may overrun its seconds before it is cut off."""
 
 ClimbProgress = Callable[[str, int, int, float | None], None]
 """Called as ``progress(what, done, total, seconds_left)``: what goes on, for example "few-shot: judging", finished and
@@ -35,16 +40,23 @@ class RungError(Exception):
     Attributes:
         transient: Whether trying again may help: the model failed, and not the data or a setting.
         unsupported: Whether it can never work with this model.
+        no_time: Whether it would not fit into the time that is left.
     """
 
-    def __init__(self, text: str, *, transient: bool = False, unsupported: bool = False) -> None:
+    def __init__(self, text: str, *, transient: bool = False, unsupported: bool = False, no_time: bool = False) -> None:
         super().__init__(text)
         self.transient = transient
         self.unsupported = unsupported
+        self.no_time = no_time
 
     def to_json(self) -> JSONObject:
         """Returns the arguments that make it again, as plain data."""
-        return {"text": str(self), "transient": self.transient, "unsupported": self.unsupported}
+        return {
+            "text": str(self),
+            "transient": self.transient,
+            "unsupported": self.unsupported,
+            "no_time": self.no_time,
+        }
 
     @staticmethod
     def of(error: Exception) -> RungError:
@@ -70,6 +82,7 @@ class Workshop:
         folder: The run folder, or ``None``.
         progress: Called while work goes on.
         seconds_left: Tells what is left of the budget.
+        budget: The limits of the climb as plain data, which mark what was decided for want of time.
     """
 
     backend: JournaledBackend
@@ -80,6 +93,7 @@ class Workshop:
     folder: Path | None
     progress: ClimbProgress | None
     seconds_left: Callable[[], float | None]
+    budget: list[float | int | None] = field(default_factory=list)
 
     def show(self, what: str) -> Callable[..., None] | None:
         """Returns a progress function for one piece of work; what it is called with beyond two numbers is dropped."""
@@ -115,6 +129,8 @@ def fit_once(work: Workshop, key: str, label: str, lesson: Lesson, ready: Callab
         RungError: The fit fails, or failed before the climb was cut off.
     """
     kept = work.journal.get(f"fit:{key}")
+    if kept is not None and "error" in kept and kept["error"].get("no_time") and kept.get("budget") != work.budget:
+        kept = None  # there may be time for it now
     if kept is not None and "error" in kept:
         raise RungError(**kept["error"])
     if kept is not None and (predictor := _loaded(work, kept["facts"]["artifact"])) is not None:
@@ -126,7 +142,7 @@ def fit_once(work: Workshop, key: str, label: str, lesson: Lesson, ready: Callab
         raise
     except Exception as error:  # whatever a stranger's adapter raises costs its rung, not the climb
         found = RungError.of(error)
-        work.journal.put(f"fit:{key}", {"error": found.to_json()})
+        work.journal.put(f"fit:{key}", {"error": found.to_json(), "budget": work.budget})
         raise found from error
     if kept is None:
         work.journal.put(f"fit:{key}", {"facts": fitted.facts.model_dump(mode="json"), "peak": fitted.peak})
@@ -149,8 +165,15 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
         options["progress"] = show
     first = {example.query.key for example in ready.first}
     examples = Split("train", (*ready.first, *(one for one in lesson.train if one.query.key not in first)))
-    predictor = ready.adapter.fit(examples, work.backend, dev=lesson.tuning, seed=work.seed, **options)
+    try:
+        with work.backend.until(ready.seconds, grace=OVERRUN):
+            predictor = ready.adapter.fit(examples, work.backend, dev=lesson.tuning, seed=work.seed, **options)
+    except OutOfTime:
+        text = f"fitting did not fit into its share of the budget, {ready.seconds or 0:.2g} s"
+        raise RungError(text, no_time=True) from None
     seconds = time.perf_counter() - started
+    if isinstance(predictor, PlanPredictor):
+        predictor = dataclasses.replace(predictor, notes=_finite(dict(predictor.notes)))
     artifact, size = _save(predictor, work.folder, key)
     spent = work.backend.spent - before
     training = getattr(predictor, "training", None)
@@ -160,16 +183,25 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
         calls=spent.calls,
         prompt_tokens=spent.prompt_tokens,
         generated_tokens=spent.generated_tokens,
-        training=None if training is None else training.to_json(),
+        training=None if training is None else _finite(training.to_json()),
         training_tokens=getattr(training, "tokens", 0),
         trainable_parameters=getattr(training, "trainable_parameters", 0),
         artifact=artifact,
         artifact_bytes=size,
         examples=len(lesson.train),
         tuning=len(lesson.tuning),
-        notes=notes,
+        notes=_finite(notes),
     )
     return Fitted(predictor, facts, peak_memory())
+
+
+def _finite(value: Any) -> Any:
+    """Plain JSON data in which numbers that are not finite, which no JSON can hold, are texts."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _save(predictor: Predictor, folder: Path | None, key: str) -> tuple[str, int]:

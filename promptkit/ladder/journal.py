@@ -7,9 +7,12 @@ journal is ever run.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -18,11 +21,41 @@ from typing import IO, Any
 
 from promptkit.errors import ArtifactError, SettingError, explain, opens
 
-__all__ = ["Journal", "JournalError", "RunLock"]
+__all__ = ["Journal", "JournalError", "RunLock", "open_regular"]
+
+
+_PLAIN = "it must be a regular file, and no link, pipe, folder or device"
 
 
 class JournalError(ArtifactError):
     """The journal cannot be read or written; the climb ends here, and goes on from here when it is continued."""
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Opens a regular file without following a link and without waiting for the other end of a pipe.
+
+    Args:
+        path: The file.
+        flags: Flags of ``os.open``; a file that is made can be read by its owner alone.
+
+    Returns:
+        A descriptor.
+
+    Raises:
+        OSError: It cannot be opened, or is a link, a pipe, a folder or a device.
+    """
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise OSError(error.errno, _PLAIN) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _PLAIN)
+    return descriptor
 
 
 class Journal:
@@ -46,7 +79,7 @@ class Journal:
         self._values: dict[str, Any] = {}
         self._elapsed = 0.0
         self._started = time.monotonic()
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None
         if path is not None:
             self._open(path)
 
@@ -68,13 +101,17 @@ class Journal:
 
     def put_all(self, values: Mapping[str, Any]) -> None:
         """Keeps several values with one write."""
-        lines = [_line(key, value, self.elapsed) for key, value in values.items()]
-        if self._file is not None and lines:
+        data = b"".join(_line(key, value, self.elapsed) for key, value in values.items())
+        if self._file is not None and data:
+            size = os.fstat(self._file).st_size
             try:
-                self._file.write(b"".join(lines))
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(self._file, left) :]
+                os.fsync(self._file)
             except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, size)  # half a line must not be glued to the next
                 raise JournalError(
                     f"the journal could not be written: {error.strerror or error}; make room and continue the climb, "
                     "which repeats nothing that was finished"
@@ -94,22 +131,30 @@ class Journal:
         """Seconds that the run has taken, earlier sessions up to their last line included."""
         return self._elapsed + time.monotonic() - self._started
 
+    @property
+    def elapsed_before(self) -> float:
+        """Seconds that earlier sessions took."""
+        return self._elapsed
+
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file. Everything in it is on disk already, so this cannot fail in a way that matters."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                os.close(self._file)
             self._file = None
 
     def _open(self, path: Path) -> None:
         try:
-            data = path.read_bytes() if path.exists() else b""
+            self._file = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            with open(self._file, "rb", closefd=False) as file:
+                data = file.read()
             whole = data.rfind(b"\n") + 1
             if whole < len(data):
-                os.truncate(path, whole)  # the line that a kill tore; what follows must not be glued to it
-            self._file = path.open("ab")
+                os.ftruncate(self._file, whole)  # the line that a kill tore; what follows must not be glued to it
         except OSError as error:
-            raise JournalError(f"{path.name} cannot be opened: {error.strerror or error}") from error
-        for line in data[:whole].splitlines():
+            self.close()
+            raise JournalError(f"{path.name} cannot be opened: {error.strerror or error}") from None
+        for line in data[:whole].split(b"\n")[:-1]:
             entry = _read(line)
             if entry is None:
                 self.broken += 1
@@ -120,17 +165,21 @@ class Journal:
 
 
 def _line(key: str, value: Any, seconds: float) -> bytes:
-    # ASCII, so that even half of a surrogate pair that a model wrote comes back as it was.
-    body = json.dumps([key, value, round(seconds, 3)], allow_nan=False)
-    return f"{hashlib.sha256(body.encode()).hexdigest()[:16]} {body}\n".encode()
+    # Not as escapes, of which two halves of a surrogate pair would come back as one character.
+    text = json.dumps([key, value, round(seconds, 3)], allow_nan=False, ensure_ascii=False)
+    body = text.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(body).hexdigest()[:16].encode() + b" " + body + b"\n"
 
 
 def _read(line: bytes) -> tuple[str, Any, float] | None:
     mark, _, body = line.partition(b" ")
     if hashlib.sha256(body).hexdigest()[:16].encode() != mark:
         return None
-    key, value, seconds = json.loads(body)
-    return str(key), value, float(seconds)
+    try:
+        key, value, seconds = json.loads(body.decode("utf-8", "surrogatepass"))
+        return str(key), value, float(seconds)
+    except (ValueError, TypeError, RecursionError):
+        return None  # a line of somebody who knows how to make a checksum
 
 
 class RunLock:
@@ -141,11 +190,16 @@ class RunLock:
 
     Raises:
         SettingError: Another process works in the folder.
+        JournalError: Its file ``lock`` cannot be opened, or is no regular file.
     """
 
     @opens(ArtifactError, of="climb", which="folder", place=1)
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "lock").open("a+b")
+        try:
+            descriptor = open_regular(folder / "lock", os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise JournalError(f"lock in {folder.name} cannot be opened: {error.strerror or error}") from None
+        self._file: IO[bytes] = open(descriptor, "r+b")
         try:
             _lock(self._file)
         except OSError:

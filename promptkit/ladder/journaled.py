@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from promptkit.backends import Backend
 from promptkit.backends.base import MAX_TOGETHER, first_error, innermost
@@ -16,10 +18,21 @@ from promptkit.errors import PromptkitError
 from promptkit.ladder.journal import Journal
 from promptkit.types import Completion, Progress, Prompt, Reply, Request, ScoreRequest, Usage
 
-__all__ = ["JournaledBackend", "Spent"]
+__all__ = ["JournaledBackend", "OutOfTime", "Spent"]
+
+T = TypeVar("T")
 
 CHUNK = MAX_TOGETHER
 """Most requests that are sent at once, which is what a kill can lose."""
+PROBE = 4
+"""Samples that are asked for first where there is a deadline and the pace of the model is not known."""
+SLICE = 0.1
+"""Share of the time left that one call may take; ``LEAST`` seconds where that is less, if there are as many."""
+LEAST = 1.0
+
+
+class OutOfTime(Exception):
+    """The next request would end after the deadline. What was answered before is kept; it never leaves a climb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,39 @@ class JournaledBackend:
             for value in journal.values(kind):
                 totals = [sum(pair) for pair in zip(totals, value["spent"], strict=True)]
         self.spent = Spent(*totals)
+        self._deadline: float | None = None
+        self._planned: float | None = None
+        self._pace: float | None = None  # seconds a sample took in the last call
+
+    @contextlib.contextmanager
+    def until(self, seconds: float | None, *, grace: float = 1.0) -> Iterator[None]:
+        """Sets a deadline for everything that is asked within; of several the earliest counts.
+
+        Requests are sent in parts that fit the time that is left, by the pace of the part before. A deadline does not
+        interrupt a call: it is overrun by at most one request.
+
+        Args:
+            seconds: Seconds from now, or ``None`` for no deadline.
+            grace: By which factor work that looks at ``seconds_left`` may overrun before it is cut off.
+
+        Raises:
+            OutOfTime: Within, by a request that would not fit.
+        """
+        before = self._deadline, self._planned
+        if seconds is not None:
+            now = time.monotonic()
+            self._deadline, self._planned = (
+                now + seconds * factor if earlier is None else min(earlier, now + seconds * factor)
+                for earlier, factor in zip(before, (grace, 1.0), strict=True)
+            )
+        try:
+            yield
+        finally:
+            self._deadline, self._planned = before
+
+    def seconds_left(self) -> float | None:
+        """Returns the seconds in which work should end, at least 0; ``None`` without a deadline."""
+        return None if self._planned is None else max(0.0, self._planned - time.monotonic())
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the model's, but no answer goes past the journal."""
@@ -126,11 +172,12 @@ class JournaledBackend:
         missing = {key: request for key, request in zip(keys, requests, strict=True) if self._journal.get(key) is None}
         known = len(requests) - len(missing)
         todo = list(missing.items())
-        for start in range(0, len(todo), CHUNK):
-            part = todo[start : start + CHUNK]
+        start = 0
+        for part in self._parts(todo, [max(1, len(request.samples)) for _, request in todo]):
             step = _shifted(progress, known + start, len(requests))
             replies = self.backend.generate([request for _, request in part], progress=step)
             self._keep({key: _from_reply(reply) for (key, _), reply in zip(part, replies, strict=True)})
+            start += len(part)
         if progress is not None and not todo:
             progress(len(requests), len(requests))
         return [_to_reply(self._journal.get(key)) for key in keys]
@@ -148,8 +195,7 @@ class JournaledBackend:
         keys = [_key("score", score_keys(request, of)) for request in requests]
         missing = {key: request for key, request in zip(keys, requests, strict=True) if self._journal.get(key) is None}
         todo = list(missing.items())
-        for start in range(0, len(todo), CHUNK):
-            part = todo[start : start + CHUNK]
+        for part in self._parts(todo, [1] * len(todo)):
             rows = self.backend.score([request for _, request in part])
             self._keep({
                 key: {"scores": [list(pair) for pair in row],
@@ -167,11 +213,36 @@ class JournaledBackend:
         todo = [key for key in places if self._journal.get(key) is None]
         for key in places.keys() - set(todo):
             yield from ((place, _to_reply(self._journal.get(key))) for place in places[key])
+        if todo:
+            self._how_many([1])
         with contextlib.closing(backend_replies(self.backend, [requests[places[key][0]] for key in todo])) as told:
-            for number, reply in told:
+            for count, (number, reply) in enumerate(told, 1):
                 if not isinstance(reply, PromptkitError):
                     self._keep({todo[number]: _from_reply(reply)})
                 yield from ((place, reply) for place in places[todo[number]])
+                if count < len(todo) and self._deadline is not None and time.monotonic() >= self._deadline:
+                    raise OutOfTime
+
+    def _parts(self, todo: Sequence[T], samples: Sequence[int]) -> Iterator[Sequence[T]]:
+        """Cuts what is to be asked into calls, and measures the pace of each."""
+        start = 0
+        while start < len(todo):
+            stop = start + self._how_many(samples[start : start + CHUNK])
+            began = time.monotonic()
+            yield todo[start:stop]
+            self._pace = (time.monotonic() - began) / sum(samples[start:stop])
+            start = stop
+
+    def _how_many(self, samples: Sequence[int]) -> int:
+        """Returns how many of the next requests may be asked in one call: at least 1."""
+        if self._deadline is None:
+            return len(samples)
+        left = self._deadline - time.monotonic()
+        if left <= 0 or (self._pace is not None and self._pace * samples[0] > left):
+            raise OutOfTime
+        room = PROBE if self._pace is None else min(left, max(LEAST, SLICE * left)) / max(self._pace, 1e-9)
+        fitting = sum(total <= room for total in itertools.accumulate(samples))
+        return max(1, fitting)
 
     def _request_keys(self, requests: Sequence[Request]) -> list[str]:
         of = scope(self.backend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,12 +11,18 @@ from promptkit.adapters import Predictor
 from promptkit.ladder.facts import FitFacts, Outcome
 from promptkit.ladder.fitting import RungError, Workshop, fit_once
 from promptkit.ladder.journal import JournalError
+from promptkit.ladder.journaled import OutOfTime
 from promptkit.ladder.memory import peak_memory
 from promptkit.ladder.rungs import Ready, Rung
 from promptkit.metrics import get_metric
-from promptkit.types import Example, Prediction
+from promptkit.types import Example, JSONObject, Prediction
 
 __all__ = ["Contender", "outcome"]
+
+PROBE = 4
+"""Items that are answered first where time is limited and the pace of a rung is not known."""
+SLICE = 0.1
+"""Share of the time left that is judged at once where time is limited."""
 
 
 @dataclass
@@ -42,6 +49,7 @@ class Contender:
     fit: FitFacts | None = None
     peak: int = 0
     _predictors: dict[int | None, Predictor] = field(default_factory=dict)
+    _walls: list[float] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -57,6 +65,11 @@ class Contender:
     def scores(self) -> list[float]:
         """Scores of the first items of the pool."""
         return [one.score for one in self.outcomes]
+
+    @property
+    def fits(self) -> int:
+        """Number of fits that are done."""
+        return len(self._predictors)
 
     @property
     def limit(self) -> int:
@@ -88,39 +101,91 @@ class Contender:
             self.peak = max(self.peak, fitted.peak)
         return self._predictors[fold]
 
-    def judge(self, items: int) -> None:
-        """Answers the next items of the pool, up to a number.
+    @property
+    def pace(self) -> float | None:
+        """Wall-clock seconds per item so far; ``None`` before the first."""
+        return sum(self._walls) / len(self._walls) if self._walls else None
+
+    def judge(self, items: int, left: Callable[[], float | None] = lambda: None) -> bool:
+        """Answers the next items of the pool, up to a number, as far as there is time.
 
         Args:
             items: Number of items that are answered afterwards; at most ``limit``.
+            left: Tells the seconds that judging may still take; ``None`` for no limit.
+
+        Returns:
+            Whether all of them were answered.
 
         Raises:
-            RungError: A fit or the predictor fails as a whole, or on every item of a block: then nothing is said about
-                the rung. Failures of single items are outcomes.
+            RungError: A fit or the predictor fails as a whole, or on every new item: then nothing is said about the
+                rung. Failures of single items are outcomes.
         """
         start = len(self.outcomes)
         if items <= start:
-            return
-        key = f"answers:{self.place}:{self.number}:{start}:{items}"
-        kept = self.work.journal.get(key)
-        if kept is None:
+            return True
+        where, journal = f"{self.place}:{self.number}", self.work.journal
+        cut = journal.get(f"cut:{where}:{items}") or {}
+        # The same budget ends at the same item when the climb is played again.
+        most = cut["items"] if cut.get("budget") == self.work.budget else items
+        while len(self.outcomes) < most:
+            kept = journal.get(f"answer:{where}:{len(self.outcomes)}")
+            if kept is not None:
+                self._take(kept)
+                continue
             try:
-                answers = [one.model_dump(mode="json") for one in self._answer(start, items)]
-                kept = {"outcomes": answers, "peak": peak_memory()}
-            except RungError as error:
-                kept = {"error": error.to_json()}
-            self.work.journal.put(key, kept)
-        if "error" in kept:
-            raise RungError(**kept["error"])
-        self.outcomes += [Outcome.model_validate(one) for one in kept["outcomes"]]
+                self._judge_some(where, most, left())
+            except OutOfTime:
+                most = len(self.outcomes)
+                journal.put(f"cut:{where}:{items}", {"items": most, "budget": self.work.budget})
+        new = self.outcomes[start:]
+        if new and all(one.error is not None for one in new):
+            del self.outcomes[start:], self._walls[start:]
+            raise RungError(f"no item could be answered: {new[0].error}", transient=True)
+        return len(self.outcomes) >= items
+
+    def _judge_some(self, where: str, most: int, left: float | None) -> None:
+        """Answers the next items, as many at once as a small part of the time allows."""
+        start, journal = len(self.outcomes), self.work.journal
+        failed = journal.get(f"failed:{where}:{start}")
+        if failed is not None:
+            raise RungError(**failed)
+        size = most - start
+        if left is not None:
+            self._fit_fold(self.work.pool.folds[start])  # a fit says nothing about the pace of answers
+            size = min(size, PROBE if self.pace is None else max(1, int(SLICE * left / max(self.pace, 1e-6))))
+        began = time.monotonic()
+        try:
+            with self.work.backend.until(left):
+                found = self._answer(start, start + size)
+        except RungError as error:
+            journal.put(f"failed:{where}:{start}", error.to_json())
+            raise
+        peak, wall = peak_memory(), (time.monotonic() - began) / size
+        kept = [{"outcome": one.model_dump(mode="json"), "peak": peak, "wall": wall} for one in found]
+        journal.put_all({f"answer:{where}:{start + at}": one for at, one in enumerate(kept)})
+        for one in kept:
+            self._take(one)
+
+    def _fit_fold(self, fold: int | None) -> Predictor:
+        """Without time to fit a fold, what the rung's own predictor answered stays."""
+        try:
+            return self.predictor_of(fold)
+        except RungError as error:
+            if error.no_time:
+                raise OutOfTime from None
+            raise
+
+    def _take(self, kept: JSONObject) -> None:
+        self.outcomes.append(Outcome.model_validate(kept["outcome"]))
         self.peak = max(self.peak, kept["peak"])
+        self._walls.append(kept["wall"])
 
     def _answer(self, start: int, stop: int) -> list[Outcome]:
         work, pool = self.work, self.work.pool
         found: dict[int, Outcome] = {}
         for fold in dict.fromkeys(pool.folds[start:stop]):
             mine = [place for place in range(start, stop) if pool.folds[place] == fold]
-            predictor = self.predictor_of(fold)
+            predictor = self._fit_fold(fold)
             show = _shifted(work.show(f"{self.name}: judging"), start + len(found), self.limit)
             queries = [pool.examples[place].query for place in mine]
             try:
@@ -129,14 +194,11 @@ class Contender:
                     found[place] = outcome(
                         pool.keys[place], pool.examples[place], prediction, work.metric, pool.folds[place]
                     )
-            except JournalError:
+            except (JournalError, OutOfTime):
                 raise
             except Exception as error:  # whatever a stranger's predictor raises costs its rung, not the climb
                 raise RungError.of(error) from error
-        outcomes = [found[place] for place in range(start, stop)]
-        if all(one.error is not None for one in outcomes):
-            raise RungError(f"no item could be answered: {outcomes[0].error}", transient=True)
-        return outcomes
+        return [found[place] for place in range(start, stop)]
 
 
 def outcome(key: str, example: Example, prediction: Prediction, metric: str, fold: int | None = None) -> Outcome:

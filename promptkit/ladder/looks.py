@@ -1,18 +1,22 @@
-"""The tests of the ladder: has a rung won or lost, is a target reached, could any rung still add something.
+"""The tests of the ladder: has a rung won or lost against the kept one.
 
-All of them are looked at after every block of items, so an ordinary test would claim too much. Each level is therefore
-spent in two parts (alpha spending in its plainest form, by the union bound). A quarter goes to a test that may be
-looked at any time: wealth that bets against the hypothesis reaches 1 / alpha with a chance of at most alpha if it is
-true (Ville 1939; bets of Waudby-Smith and Ramdas 2024, JRSS B 86:1). The other three quarters wait for the last item
-and go to an ordinary test of all items, which needs fewer of them to see a small gain. ``p_value`` is the smaller of
-the two p-values, each divided by its share, and is valid whenever the judging ends.
+A rung is kept on two conditions, looked at after every block of items:
+
+1. A gain is shown: the hypothesis "the gain is at most 0" is rejected by a group-sequential test, whose error rate
+   holds over all looks and however early judging ends (``promptkit.statistics.group_sequential``).
+2. The gain exceeds the margin: an ordinary one-sided test of "the gain is at most the margin" gives at most
+   ``MARGIN_LEVEL``. The margin is what a gain is worth, not what is claimed with full confidence; a rung whose true
+   gain is the margin itself passes about one time in five.
 
 Giving up can never cause a false claim, so it follows simpler rules: the always-valid interval lies at or below the
 margin, or the chance that the last test succeeds has become small even for a hopeful guess of the gain (stochastic
 curtailment; Lan, Simon and Halperin 1982, Sequential Analysis 1:207).
 
-Several rungs share the level by the fallback procedure (Wiens 2003, Pharmaceutical Statistics 2:211): each owns an
-equal part, and a rung that is kept, or that nobody tests, leaves its part to the next.
+The rungs of one climb share the level (``SharedLevel``): each test takes an equal part of what is left, and only a
+test that ends without a win uses it up. So a rung that is kept, fails or is left out costs the later ones nothing.
+This is a graphical procedure (Bretz et al. 2009, Statistics in Medicine 28:586) whose weights go forward only.
+
+Where items belong together (``groups``), the units of all tests are the groups.
 """
 
 from __future__ import annotations
@@ -25,24 +29,59 @@ from typing import Literal
 import numpy as np
 
 from promptkit.ladder.facts import Look
-from promptkit.statistics import Sequential, above, difference_interval, mean_interval
+from promptkit.statistics import Sequential, above, difference_interval
+from promptkit.statistics.group_sequential import GroupSequentialSignTest
 from promptkit.statistics.quantiles import normal_cdf, normal_quantile
 
-__all__ = ["Duel", "Finding", "MeanBounds", "can_win"]
+__all__ = ["MARGIN_LEVEL", "Duel", "Finding", "SharedLevel", "labels", "runs"]
 
 Finding = Literal["won", "lost", "hopeless", "open"]
 """What a look may find: ``won`` and ``lost`` are shown, ``hopeless`` gives up, ``open`` ends without a finding."""
 
-SHARE = 0.25
-"""Part of a level that is spent on looks along the way; the rest is for the last one."""
-STAKE = 0.5
-"""Largest share of its wealth that a bet may lose at once."""
+MARGIN_LEVEL = 0.2
+"""Level of the test that a gain exceeds the margin."""
 HOPELESS = 0.02
 """Chance of success at the last look below which a rung is given up."""
-HOPEFUL = 0.9
+HOPEFUL = 0.95
 """Quantile of the gain, given what was seen, that this chance is computed for."""
-ENOUGH = 30
-"""Items below which nothing is given up for being hopeless."""
+ENOUGH, ENOUGH_SHARE = 30, 0.125
+"""Items, and share of all items, below which nothing is given up for being hopeless."""
+
+
+class SharedLevel:
+    """The error rate of a climb, shared by its tests.
+
+    Args:
+        level: Chance of any false win in the climb, in (0, 1).
+        tests: Number of tests that may come, at least 1.
+
+    Example:
+        >>> level = SharedLevel(0.05, tests=4)
+        >>> first = level.next
+        >>> level.settle(won=True)  # costs nothing, so three tests share the whole
+        >>> second = level.next
+        >>> level.settle(won=False)
+        >>> round(first, 4), round(second, 4), round(level.next, 4)
+        (0.0125, 0.0167, 0.0167)
+    """
+
+    def __init__(self, level: float, tests: int) -> None:
+        self._left, self._tests = level, max(1, tests)
+
+    @property
+    def next(self) -> float:
+        """The level of the next test."""
+        return self._left / self._tests
+
+    def settle(self, *, won: bool) -> None:
+        """Notes the end of a test."""
+        if not won:
+            self._left -= self.next
+        self.skip()
+
+    def skip(self) -> None:
+        """Notes that one of the tests will not take place."""
+        self._tests = max(1, self._tests - 1)
 
 
 @dataclass
@@ -50,12 +89,13 @@ class Duel:
     """A rung against the kept one, item by item.
 
     Attributes:
-        margin: Gain that must be exceeded.
-        alpha: Chance of a false win that this test may have, all looks together.
+        margin: Gain that must be exceeded, by a test at ``MARGIN_LEVEL``.
+        alpha: Chance that a rung without a gain is kept, over all looks together.
         confidence: Confidence of intervals and of giving up.
         planned: Number of items there are.
         seed: Seed of permutations and bootstrap.
         differences: Scores of this rung minus those of the kept one.
+        groups: The group of each item so far; "" for an item that stands for itself.
         looks: What was seen at each look.
 
     Example:
@@ -72,29 +112,36 @@ class Duel:
     planned: int
     seed: int = 0
     differences: list[float] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Starts the betting."""
+        """Starts the tests."""
         self._race = Sequential(alpha=1 - self.confidence)
-        self._wealth = _Wealth(self.margin, SHARE * self.alpha)
+        self._gain = GroupSequentialSignTest(self.alpha)
+        self._scores: list[tuple[float, float]] = []
+        self._counted = 0
+        self._p_value = 0, 1.0
 
-    def add(self, kept: Sequence[float], scores: Sequence[float]) -> Finding | None:
+    def add(self, kept: Sequence[float], scores: Sequence[float], groups: Sequence[str] = ()) -> Finding | None:
         """Takes the scores of the next items, and looks.
 
         Args:
             kept: Scores of the kept rung.
             scores: Scores of this rung on the same items.
+            groups: The group of each item; items of one group come one after the other. Empty if none belong together.
 
         Returns:
             What was found, or ``None`` to go on.
         """
-        for one, other in zip(kept, scores, strict=True):
-            self._race.add(one, other)
-            self._wealth.add(other - one)
-            self.differences.append(other - one)
+        pairs = list(zip(kept, scores, strict=True))
+        self._scores += pairs
+        self.differences += [other - one for one, other in pairs]
+        self.groups += groups or [""] * len(pairs)
+        if units := self._settled():
+            self._gain.look(units, self._counted / self.planned)
         self.looks.append(Look(items=self.items, difference=self.difference, low=self._race.low, high=self._race.high))
-        if self.p_value <= self.alpha:
+        if self._gain.crossed and self.p_margin <= MARGIN_LEVEL:
             return "won"
         if self._race.high <= self.margin:
             return "lost"
@@ -114,10 +161,15 @@ class Duel:
 
     @property
     def p_value(self) -> float:
-        """P-value of "the gain is at most the margin", valid at any look."""
-        early = self._wealth.p_value / SHARE
-        last = above(self.differences, self.margin, seed=self.seed) / (1 - SHARE) if self.items >= self.planned else 1.0
-        return min(1.0, early, last)
+        """P-value of "the gain is at most 0", valid at any look."""
+        if self._p_value[0] != self._counted:
+            self._p_value = self._counted, self._gain.p_value
+        return self._p_value[1]
+
+    @property
+    def p_margin(self) -> float:
+        """Ordinary p-value of "the gain is at most the margin" on the items so far."""
+        return above(self.differences, self.margin, groups=labels(self.groups), seed=self.seed)
 
     @property
     def method(self) -> str:
@@ -129,108 +181,76 @@ class Duel:
         """Interval of the difference: always valid along the way, the ordinary one when all items are judged."""
         if self.items < self.planned:
             return self._race.low, self._race.high
-        found = difference_interval(self.differences, confidence=self.confidence, seed=self.seed)
+        groups = labels(self.groups)
+        found = difference_interval(self.differences, groups=groups, confidence=self.confidence, seed=self.seed)
         return found.low, found.high
+
+    def _settled(self) -> list[float]:
+        """Sums over the groups that became whole since the last look; an item without a group is one by itself."""
+        units: list[float] = []
+        whole = runs(self.groups[self._counted :])
+        if whole and self.groups[-1] and self.items < self.planned:
+            whole.pop()  # the next items may belong to it
+        for start, stop in whole:
+            part = np.asarray(self._scores[self._counted + start : self._counted + stop])
+            self._race.add(*part.mean(axis=0).tolist())
+            units.append(float(part[:, 1].sum() - part[:, 0].sum()))
+        self._counted += whole[-1][1] if whole else 0
+        return units
 
     def _is_hopeless(self) -> bool:
         done, rest = self.items, self.planned - self.items
-        if done < ENOUGH:
+        if done < max(ENOUGH, ENOUGH_SHARE * self.planned):
             return False
         # Where (almost) nothing differed yet, one more item that does is what cannot be excluded.
-        spread = max(float(np.std(self.differences)), math.sqrt(1 / (done + 1)))
-        needed = self.margin + normal_quantile(1 - (1 - SHARE) * self.alpha) * spread / math.sqrt(self.planned)
+        spread = max(_spread(self.differences, self.groups), math.sqrt(1 / (done + 1)))
+        error = spread / math.sqrt(self.planned)
+        needed = max(
+            normal_quantile(1 - self.alpha) * error,
+            self.margin + normal_quantile(1 - MARGIN_LEVEL) * error,
+        )
         hopeful = self.difference + normal_quantile(HOPEFUL) * spread / math.sqrt(done)
         needed_of_rest = (self.planned * needed - done * self.difference) / rest
         return normal_cdf((hopeful - needed_of_rest) / (spread / math.sqrt(rest))) < HOPELESS
 
 
-class _Wealth:
-    """Wealth of a gambler who bets that the mean difference is above a value, at odds that are fair if it is not."""
-
-    def __init__(self, null: float, alpha: float) -> None:
-        self._mean = (null + 1) / 2
-        self._most = STAKE / self._mean
-        self._aim = 2 * math.log(1 / alpha)
-        self._sum, self._squares, self._items = 0.5, 0.25, 0
-        self._log, self._best = 0.0, 0.0
-
-    def add(self, difference: float) -> None:
-        """Settles the bet on the next item, which was made before anyone saw it."""
-        x = (difference + 1) / 2
-        step = self._items + 1
-        bet = math.sqrt(self._aim / (self._squares / step * step * math.log(step + 1)))
-        self._log += math.log1p(min(bet, self._most) * (x - self._mean))
-        self._best = max(self._best, self._log)
-        self._items = step
-        self._sum += x
-        self._squares += (x - self._sum / (step + 1)) ** 2
-
-    @property
-    def p_value(self) -> float:
-        """One by the highest wealth so far."""
-        return math.exp(-self._best)
-
-
-def can_win(scores: Sequence[float], margin: float, alpha: float, planned: int) -> bool:
-    """Tells whether a rung that answered every item perfectly could be shown to win.
+def runs(groups: Sequence[str]) -> list[tuple[int, int]]:
+    """Finds the units of a test: neighbours of one group, and items without a group.
 
     Args:
-        scores: Scores of the kept rung so far, in [0, 1]; the items to come are taken to be alike.
-        margin: The gain that must be exceeded.
-        alpha: The level of the test.
-        planned: Number of items there will be.
+        groups: The group of each item; "" for none.
 
     Returns:
-        Whether there is room above the kept rung.
+        Start and stop of each unit, in order.
 
     Example:
-        >>> can_win([1.0] * 90 + [0.0] * 10, 0.02, 0.0125, 200), can_win([1.0] * 98 + [0.0] * 2, 0.02, 0.0125, 200)
-        (True, False)
+        >>> runs(["a", "a", "", "", "b"])
+        [(0, 2), (2, 3), (3, 4), (4, 5)]
     """
-    room = [1.0 - score for score in scores]
-    whole = (room * (planned // len(room) + 1))[:planned] if len(room) < planned else room
-    return above(whole, margin) <= (1 - SHARE) * alpha
+    starts = [at for at, group in enumerate(groups) if not (at and group and group == groups[at - 1])]
+    return list(zip(starts, [*starts[1:], len(groups)], strict=True))
 
 
-class MeanBounds:
-    """Bounds of a mean score that may be looked at at any time, and are sharper when all items are judged.
+def labels(groups: Sequence[str]) -> list[str] | None:
+    """Names every item's group as the functions of ``promptkit.statistics`` take it.
 
     Args:
-        alpha: Chance that the lower bound is ever above the truth; the upper one has the same.
-        planned: Number of items there are.
+        groups: The group of each item; "" for an item that stands for itself.
+
+    Returns:
+        One name per item, different ones for items without a group; ``None`` if no item has one.
 
     Example:
-        >>> bounds = MeanBounds(alpha=0.05, planned=100)
-        >>> bounds.add([1.0] * 100)
-        >>> bounds.low > 0.93, bounds.high
-        (True, 1.0)
+        >>> labels(["", ""]), len(set(labels(["a", "a", "", ""])))
+        (None, 3)
     """
+    return [group or f"\0{place}" for place, group in enumerate(groups)] if any(groups) else None
 
-    def __init__(self, alpha: float, planned: int) -> None:
-        # A score s is raced against 1 - s: the mean difference is 2 s - 1, which uses the whole range of a race.
-        self._race = Sequential(alpha=2 * SHARE * alpha)
-        self._confidence = 1 - 2 * (1 - SHARE) * alpha
-        self._planned = planned
-        self._scores: list[float] = []
 
-    def add(self, scores: Sequence[float]) -> None:
-        """Takes the scores of the next items."""
-        for score in scores:
-            self._race.add(1 - score, score)
-        self._scores += scores
-
-    @property
-    def low(self) -> float:
-        """Lower bound."""
-        last = self._last()[0] if len(self._scores) >= self._planned else 0.0
-        return max((self._race.low + 1) / 2, last)
-
-    @property
-    def high(self) -> float:
-        """Upper bound."""
-        last = self._last()[1] if len(self._scores) >= self._planned else 1.0
-        return min((self._race.high + 1) / 2, last)
-
-    def _last(self) -> tuple[float, float]:
-        found = mean_interval(self._scores, confidence=self._confidence)
-        return found.low, found.high
+def _spread(differences: Sequence[float], groups: Sequence[str]) -> float:
+    """Standard deviation of an item, as large as it acts in the mean where items belong together."""
+    if not any(groups):
+        return float(np.std(differences))
+    values = np.asarray(differences) - np.mean(differences)
+    squares = [float(values[start:stop].sum()) ** 2 for start, stop in runs(groups)]
+    return math.sqrt(sum(squares) / len(values))

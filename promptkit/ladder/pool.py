@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from promptkit.data import Split
+from promptkit.data.groups import find_groups
 from promptkit.errors import DataError, SettingError, explain
 from promptkit.types import Example
 
@@ -55,15 +55,19 @@ class Pool:
         keys: Names of the items, for example ``"dev/3"``.
         examples: The items.
         folds: For each item the fold whose fit answers it, or ``None`` for the rung's own predictor.
+        groups: For each item what it belongs to, "" for nothing; items of one group follow each other.
         lesson: What the rung's own predictor is fitted on.
         fold_lessons: What the fit of each fold is fitted on.
+        notes: What was found about items that belong together, for people.
     """
 
     keys: tuple[str, ...]
     examples: tuple[Example, ...]
     folds: tuple[int | None, ...]
+    groups: tuple[str, ...]
     lesson: Lesson
     fold_lessons: tuple[Lesson, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def own(self) -> int:
@@ -82,7 +86,7 @@ def make_pool(train: Split, dev: Split, *, folds: int | Literal["auto"] = "auto"
         train: The training split.
         dev: The split for judging.
         folds: Number of folds of cross-fitting, 0 for none, or ``auto``: 5 where dev has fewer than 100 items.
-        seed: Seed of order, folds and what is set aside. Items of equal content stay together.
+        seed: Seed of order, folds and what is set aside. Items of equal content or of one group stay together.
 
     Returns:
         The pool.
@@ -101,53 +105,68 @@ def make_pool(train: Split, dev: Split, *, folds: int | Literal["auto"] = "auto"
     if not len(dev):
         do = "let load_examples divide the data, or take some items out of train"
         raise DataError(explain("dev", of="climb", must="there, with at least one item", got=0, do=do))
+    judged, learned = _Units(dev), _Units(train)
     if folds == "auto":
-        folds = FOLDS if len(dev) < SMALL and len(_groups(train)) >= 2 * FOLDS else 0
+        folds = FOLDS if len(dev) < SMALL and len(set(learned.keys)) >= 2 * FOLDS else 0
     if isinstance(folds, bool) or not isinstance(folds, int) or folds == 1 or not 0 <= folds <= max(2, len(train)):
         must = "'auto', 0 for none, or from 2 to the number of training examples"
         raise SettingError(explain("folds", of="climb", must=must, got=folds))
-    order = _shuffled(dev, seed)
+    order = judged.shuffled(seed)
     keys, examples = [f"dev/{place}" for place in order], [dev[place] for place in order]
+    groups = [judged.groups[place] for place in order]
     fold_of: list[int | None] = [None] * len(order)
     lessons: list[Lesson] = []
     if folds:
-        numbers = _folds(train, folds, seed)
-        order = _shuffled(train, seed)
+        numbers = learned.folds(folds, seed)
+        order = learned.shuffled(seed)
         keys += [f"train/{place}" for place in order]
         examples += [train[place] for place in order]
+        # A group that train and dev share is two groups here: dev has been judged by then.
+        groups += [f"train/{label}" if (label := learned.groups[place]) else "" for place in order]
         fold_of += [numbers[place] for place in order]
-        rests = [Split("train", [e for e, n in zip(train, numbers, strict=True) if n != fold]) for fold in range(folds)]
-        lessons = [_lesson(rest, seed) for rest in rests]
-    return Pool(tuple(keys), tuple(examples), tuple(fold_of), _lesson(train, seed), tuple(lessons))
+        for fold in range(folds):
+            rest = [example for example, number in zip(train, numbers, strict=True) if number != fold]
+            lessons.append(_lesson(Split("train", rest), seed))
+    notes = (*judged.notes, *(note for note in learned.notes if note not in judged.notes and folds))
+    lesson = _lesson(train, seed)
+    return Pool(tuple(keys), tuple(examples), tuple(fold_of), tuple(groups), lesson, tuple(lessons), notes)
 
 
-def _groups(examples: Sequence[Example]) -> set[str]:
-    return {example.query.key for example in examples}
+class _Units:
+    """What stays together in a split: items of one group, else items of equal content."""
+
+    def __init__(self, split: Split) -> None:
+        ids, own = [example.id for example in split], [example.group for example in split]
+        found = find_groups(ids, [one.query.fields for one in split], own)
+        named = Counter(found.labels or ())
+        # A group of one item is no group.
+        self.groups = [label if named[label] > 1 else "" for label in found.labels or [""] * len(split)]
+        content = [example.query.key for example in split]
+        self.keys = [label or key for label, key in zip(self.groups, content, strict=True)]
+        self.notes = found.notes
+
+    def shuffled(self, seed: int) -> list[int]:
+        """Files are often sorted, and the first items of a sorted file are no sample of it."""
+        return sorted(range(len(self.keys)), key=lambda place: (_rank(seed, "order", self.keys[place]), place))
+
+    def folds(self, folds: int, seed: int) -> list[int]:
+        """The fold of each item."""
+        units = sorted(set(self.keys), key=lambda key: _rank(seed, "fold", key))
+        number = {key: place % folds for place, key in enumerate(units)}
+        return [number[key] for key in self.keys]
 
 
 def _rank(seed: int, purpose: str, key: str) -> bytes:
     """A place in an order that depends on seed and content alone, not on the order of rows."""
-    return hashlib.sha256(f"{seed}:{purpose}:{key}".encode()).digest()
-
-
-def _shuffled(split: Split, seed: int) -> list[int]:
-    """Files are often sorted, and the first items of a sorted file are no sample of it."""
-    keys = [example.query.key for example in split]
-    return sorted(range(len(split)), key=lambda place: (_rank(seed, "order", keys[place]), place))
-
-
-def _folds(train: Split, folds: int, seed: int) -> list[int]:
-    groups = sorted(_groups(train), key=lambda key: _rank(seed, "fold", key))
-    number = {key: place % folds for place, key in enumerate(groups)}
-    return [number[example.query.key] for example in train]
+    return hashlib.sha256(f"{seed}:{purpose}:{key}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _lesson(train: Split, seed: int) -> Lesson:
-    """Sets examples aside for the choices of a fit, whole groups of equal content at a time."""
+    """Sets examples aside for the choices of a fit, whole units at a time."""
     quota = min(TUNING_MOST, int(TUNING_SHARE * len(train)))
     aside: set[str] = set()
     count = 0
-    keys = [example.query.key for example in train]
+    keys = _Units(train).keys
     sizes = Counter(keys)
     for key in sorted(sizes, key=lambda key: _rank(seed, "tuning", key)):
         if count + sizes[key] > quota:

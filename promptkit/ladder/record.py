@@ -6,16 +6,17 @@ later without the model, the data or the run folder.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
-from promptkit.errors import ArtifactError, explain, opens
+from promptkit.errors import ArtifactError
 from promptkit.ladder.facts import (
     Bounds,
     CostFacts,
@@ -41,19 +42,16 @@ __all__ = [
     "TestFacts",
     "TestRead",
     "Verdict",
-    "load_record",
 ]
 
 FORMAT = 1
 """Version of the schema; a higher one is refused."""
 NEEDS = "0.1.0"
 """The first version of promptkit that reads this schema; written into every record."""
-MAX_BYTES = 512 * 1024 * 1024
-"""Largest file that is read."""
 UNSTEADY = frozenset(
     """seconds seconds_median seconds_p95 peak_memory_bytes started finished resumed versions machine
     cached_tokens tokens_per_second training artifact artifact_bytes max_minutes
-    cut_off""".split()
+    cut_off extended""".split()
 )
 """Fields that may differ from run to run though every decision is the same: times, memory, machine, interruptions."""
 
@@ -208,6 +206,8 @@ class Record(Facts):
         promptkit: Version of promptkit that wrote it.
         status: ``running`` until the climb is over.
         answer: The outcome in one sentence.
+        trouble: Why nothing works yet, though a rung won: most items are unanswered, or one constant answer would score
+            as well (see ``promptkit.ladder.working``); "" where the winner works.
         task: The task.
         model: The model.
         data: The data.
@@ -223,6 +223,8 @@ class Record(Facts):
         started: When it was started, UTC, ISO 8601.
         finished: When it was finished, or "".
         resumed: How often it was continued after it had been cut off.
+        extended: Changes of the budget, and rungs appended, when it was continued.
+        notes: What a reader should know about data and budget, for people.
         versions: Versions of Python and libraries.
         machine: Processor and system, without names of hosts.
     """
@@ -232,6 +234,7 @@ class Record(Facts):
     promptkit: str
     status: Literal["running", "finished"]
     answer: str
+    trouble: str = ""
     task: TaskFacts
     model: ModelFacts
     data: DataFacts
@@ -247,6 +250,8 @@ class Record(Facts):
     started: str = ""
     finished: str = ""
     resumed: int = Field(default=0, ge=0)
+    extended: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
 
@@ -281,9 +286,46 @@ class Record(Facts):
         """Tells whether another record says the same in everything but times, memory and machine."""
         return not self.differences(other)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_hash(cls, data: Any, handler: ModelWrapValidatorHandler[Record]) -> Record:
+        """Compares what was read with its hash, where it has one; that is no field, as it follows from the rest."""
+        if not isinstance(data, dict) or "sha256" not in data:
+            return handler(data)
+        rest = {key: value for key, value in data.items() if key != "sha256"}
+        record = handler(rest)
+        try:
+            known = _content_hash(rest)
+        except ArtifactError:
+            raise ValueError("of finite numbers only") from None
+        if data["sha256"] != known:
+            raise ValueError("as it was written: its sha256 is that of something else, so it was changed since")
+        return record
+
+    @model_validator(mode="after")
+    def _check_links(self) -> Record:
+        """Refuses outcomes of items, and a winner, that the record does not hold."""
+        for attempt in self.attempts:
+            named = [*(one.item for one in attempt.outcomes), *(one.item for one in attempt.prompts)]
+            if foreign := [item for item in named if item not in self.items]:
+                raise ValueError(f"of items that the record holds; {attempt.rung!r:.40} names {foreign[0]!r:.40}")
+        test = self.test
+        foreign = [one.item for one in test.outcomes if one.item not in test.items] if test is not None else []
+        if foreign:
+            raise ValueError(f"of test items that the record holds; an outcome names {foreign[0]!r:.40}")
+        winner = self.decision.winner if self.decision is not None else None
+        if winner is not None and not any(one.rung == winner and one.judged for one in self.attempts):
+            raise ValueError(f"of a winner that was judged; the decision names {winner!r:.40}")
+        return self
+
     def to_json(self) -> str:
-        """Returns the record as JSON text."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
+        """Returns the record as JSON text, with a hash of what it says.
+
+        Raises:
+            ArtifactError: A number in it is not finite.
+        """
+        values = self.model_dump(mode="json")
+        return json.dumps(values | {"sha256": _content_hash(values)}, ensure_ascii=False, indent=1) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the record to a file, in one step: a reader finds the old file or the new one.
@@ -296,70 +338,27 @@ class Record(Facts):
         """
         target = Path(path)
         stage = target.with_name(f".{target.name}.{os.getpid()}")
+        data = self.to_json().encode("utf-8", "backslashreplace")
         try:
-            with stage.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(self.to_json())
+            stage.unlink(missing_ok=True)  # never written through: it may be a link that somebody left there
+            with stage.open("xb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(stage, target)
         except OSError as error:
-            stage.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                stage.unlink(missing_ok=True)
             raise ArtifactError(f"{target.name} could not be written: {error.strerror or error}") from error
 
 
-@opens(ArtifactError, of="load_record")
-def load_record(path: str | os.PathLike[str]) -> Record:
-    """Reads a decision record.
-
-    Args:
-        path: A file written by a climb, or the run folder that holds its ``record.json``.
-
-    Returns:
-        The record.
-
-    Raises:
-        ArtifactError: The file is missing, was written by a newer promptkit, or is no decision record.
-
-    Example:
-        >>> load_record("no-such-record.json")
-        Traceback (most recent call last):
-        promptkit.errors.ArtifactError: no-such-record.json: a decision record must be there, got nothing
-    """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "record.json"
+def _content_hash(values: JSONObject) -> str:
+    """Hashes plain JSON data: keys in order, ASCII, no spaces."""
     try:
-        facts = file.stat()
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_BYTES:
-            must = f"a file of at most {MAX_BYTES} bytes"
-            raise ArtifactError(explain("the record", of=file.name, must=must, got=facts.st_size))
-        data = file.read_bytes()
-    except FileNotFoundError:
-        raise ArtifactError(f"{file.name}: a decision record must be there, got nothing") from None
-    except OSError as error:
-        raise ArtifactError(f"{file.name} cannot be read: {error.strerror}") from None
-    try:
-        values = json.loads(data)
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{file.name} is no decision record: {error!s:.120}") from None
-    if not isinstance(values, dict):
-        raise ArtifactError(explain("the record", of=file.name, must="a JSON object", got=values))
-    version = values.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        needs = str(values.get("needs", "a newer version"))[:20]
-        raise ArtifactError(f"{file.name} was written by a newer promptkit and needs >= {needs}; upgrade promptkit")
-    try:
-        return Record.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise ArtifactError(
-            explain(where or "the record", of=file.name, must=_must(fault["msg"]), got=fault["input"])
-        ) from None
-
-
-def _must(message: str) -> str:
-    return message.removeprefix("Input should be ").replace("Field required", "there")
+        raise ArtifactError(f"the record must hold finite numbers only: {error}") from None
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _steady(value: Any) -> Any:

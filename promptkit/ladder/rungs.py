@@ -49,12 +49,14 @@ class Ready:
         first: Examples that are put before the others of train, for adapters that take the first.
         options: Further arguments of its ``fit``.
         handed: What it got from below, for people.
+        seconds: Seconds that its fit may take; ``None`` without a limit. The climb fills it in.
     """
 
     adapter: Adapter
     first: tuple[Example, ...] = ()
     options: JSONObject = field(default_factory=dict)
     handed: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from promptkit.data import Split
 from promptkit.ladder.journal import Journal
 from promptkit.ladder.record import TestRead
+from promptkit.types import Example
 
 __all__ = ["SealedTest"]
 
-_OPENED = "test:opened"
+_OPENED, _SCORED = "test:opened", "test:scored"
 
 
 class SealedTest:
@@ -42,8 +45,8 @@ class SealedTest:
     @property
     def cut_off(self) -> int:
         """How often the seal was broken before by a session that did not live to keep the score."""
-        opened = self._journal.get(_OPENED) or 0
-        return max(0, int(opened) - 1)
+        opened, scored = (int(self._journal.get(key) or 0) for key in (_OPENED, _SCORED))
+        return max(0, opened - scored)
 
     def fingerprint(self) -> str:
         """Returns the hash of the split."""
@@ -62,20 +65,39 @@ class SealedTest:
         self._note(purpose, scored=False)
         return {example.query.key for example in self.__split}
 
-    def open(self, purpose: str, *, again: bool = False) -> Split:
+    def open(self, purpose: str, *, again: bool = False, items: int | None = None, seed: int = 0) -> Split:
         """Breaks the seal.
 
         Args:
             purpose: What for.
             again: Whether the score is known already, and the items are only shown beside it.
+            items: Number of items, drawn by content and seed; ``None`` for all.
+            seed: Seed of the draw.
 
         Returns:
-            The split with its labels.
+            The split with its labels, or the part of it.
         """
         if not again:
             self._journal.put(_OPENED, int(self._journal.get(_OPENED) or 0) + 1)
-        self._note(purpose, scored=True)
-        return self.__split
+        self._note(purpose, scored=True, items=items)
+        split = self.__split
+        if items is None or items >= len(split):
+            return split
+        ranked = sorted(range(len(split)), key=lambda place: (_rank(seed, split[place]), place))
+        return Split(split.name, [split[place] for place in sorted(ranked[:items])])
 
-    def _note(self, purpose: str, *, scored: bool) -> None:
-        self._reads.append(TestRead(purpose=purpose, items=len(self), scored=scored))
+    def scored(self) -> None:
+        """Notes that the score of an opening is kept."""
+        self._journal.put(_SCORED, int(self._journal.get(_SCORED) or 0) + 1)
+
+    def scored_before(self, purpose: str) -> None:
+        """Notes an opening of an earlier session whose score is kept, and no longer that of the winner."""
+        self._note(purpose, scored=True)
+
+    def _note(self, purpose: str, *, scored: bool, items: int | None = None) -> None:
+        self._reads.append(TestRead(purpose=purpose, items=len(self) if items is None else items, scored=scored))
+
+
+def _rank(seed: int, example: Example) -> bytes:
+    text = f"{seed}:test:{example.group or example.query.key}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

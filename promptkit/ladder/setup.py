@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from promptkit.data import Data
+from promptkit.data import Data, Split
+from promptkit.data.groups import Group, Grouping, find_groups
+from promptkit.data.splits import SPLIT_NAMES
 from promptkit.errors import ArtifactError, LeakageError, SettingError, explain
-from promptkit.ladder.journal import Journal, JournalError, RunLock
+from promptkit.ladder.budget import Budget
+from promptkit.ladder.journal import Journal, RunLock
 from promptkit.metrics import get_metric
 from promptkit.task import Task
-from promptkit.types import JSONObject
+from promptkit.types import Example, JSONObject
 
-__all__ = ["RunFolder", "check_leakage", "check_numbers", "digest", "read_target", "same_climb"]
+__all__ = [
+    "RunFolder",
+    "check_kinds",
+    "check_leakage",
+    "check_numbers",
+    "digest",
+    "read_target",
+    "same_climb",
+    "with_groups",
+]
 
 JOURNAL = "journal.jsonl"
+_KINDS: dict[str, tuple[Callable[[int], bool], str]] = {
+    **dict.fromkeys(("lock", JOURNAL, "record.json"), (stat.S_ISREG, "a regular file")),
+    **dict.fromkeys(("fits", "checkpoints"), (stat.S_ISDIR, "a folder")),
+}
+"""What a climb writes into its folder."""
+_LIMITS = ("minutes", "tokens", "calls")
 
 
 def read_target(target: Mapping[str, float] | None, task: Task) -> tuple[str, float | None]:
@@ -76,6 +97,63 @@ def check_numbers(*, margin: object, confidence: object, seed: object, block: ob
             raise SettingError(explain(name, of="climb", must=must, got=value))
 
 
+def check_kinds(*, task: object, data: object, budget: object, folder: object) -> None:
+    """Checks that what a climb is given is of the right kind, before anything is read or paid.
+
+    Raises:
+        SettingError: Something is of another kind.
+    """
+    path = folder is None or isinstance(folder, str | os.PathLike)
+    checks: dict[str, tuple[object, bool, str, str]] = {
+        "task": (task, isinstance(task, Task), "a Task", "load it: load_task('tickets')"),
+        "data": (data, isinstance(data, Data), "Data, with train, dev and test", "load it: load_examples('tickets')"),
+        "budget": (budget, isinstance(budget, Budget | None), "a Budget or None", "write it as Budget(minutes=10)"),
+        "folder": (folder, path, "a path or None", ""),
+    }
+    for name, (value, good, must, do) in checks.items():
+        if not good:
+            raise SettingError(explain(name, of="climb", must=must, got=value, do=do))
+    assert isinstance(data, Data)
+    for name, split in zip(SPLIT_NAMES, data, strict=True):
+        wrong = next((one for one in split if not isinstance(one, Example)), None) if _is_split(split) else split
+        if wrong is not None:
+            do = "load_examples makes it from files and from lists of dicts"
+            raise SettingError(explain(f"data.{name}", of="climb", must="a Split of Examples", got=wrong, do=do))
+
+
+def _is_split(value: object) -> bool:
+    return isinstance(value, Split)
+
+
+def with_groups(data: Data, group: Group | None) -> Data:
+    """Writes into every example what it belongs to.
+
+    Args:
+        data: The data.
+        group: A field, "id", a mapping from id, or ``None`` to leave the examples as they are.
+
+    Returns:
+        The data with ``Example.group`` filled in.
+
+    Raises:
+        SettingError: ``group`` names nothing that the examples have.
+    """
+    if group is None:
+        return data
+    if not isinstance(group, str | Mapping):
+        must = "a field, 'id', or a mapping from id"
+        raise SettingError(explain("group", of="climb", must=must, got=group))
+
+    def named(split: Split) -> Split:
+        ids, own = [example.id for example in split], [example.group for example in split]
+        fields = [example.query.fields for example in split]
+        found = find_groups(ids, fields, own, group, of="climb") if len(split) else Grouping()
+        pairs = zip(split, found.labels or (), strict=True)
+        return Split(split.name, [replace(example, group=label) for example, label in pairs])
+
+    return replace(data, train=named(data.train), dev=named(data.dev), test=named(data.test))
+
+
 def check_leakage(data: Data, on_leakage: str) -> bool:
     """Refuses data whose test or dev items stand where rungs learn from them.
 
@@ -122,17 +200,29 @@ class RunFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ArtifactError(f"{folder.name} cannot be made: {error.strerror or error}") from error
+            raise ArtifactError(f"{folder.name} cannot be made: {error.strerror or error}") from None
+        self._check(folder, resume)  # a folder that is refused is left as it was
+        new = not (folder / "lock").exists()
         self._lock = RunLock(folder)
         try:
             self._check(folder, resume)
             self.journal = Journal(folder / JOURNAL)
-        except (SettingError, JournalError):
+        except (SettingError, ArtifactError):
             self._lock.release()
+            if new:
+                (folder / "lock").unlink(missing_ok=True)
             raise
 
     def _check(self, folder: Path, resume: bool) -> None:
-        others = sorted(entry.name for entry in folder.iterdir() if entry.name != "lock")
+        try:
+            found = {entry.name: entry.lstat().st_mode for entry in folder.iterdir()}
+        except OSError as error:
+            raise ArtifactError(f"{folder.name} cannot be read: {error.strerror or error}") from None
+        for name, (kind, text) in _KINDS.items():
+            if name in found and not kind(found[name]):
+                do = "nothing is written through links or into pipes; choose another folder"
+                raise ArtifactError(explain(name, of=folder.name, must=text, got=_kind(found[name]), do=do))
+        others = sorted(name for name in found if name != "lock")
         if JOURNAL in others:
             if not resume:
                 do = "pass resume=True (--resume) to go on with it, or choose another folder"
@@ -148,13 +238,19 @@ class RunFolder:
             self._lock.release()
 
 
-def same_climb(journal: Journal, facts: JSONObject, of: str) -> None:
+def same_climb(journal: Journal, facts: JSONObject, of: str) -> list[str]:
     """Makes sure that a journal belongs to this climb and no other; a new one is marked.
+
+    The budget may differ, and rungs may follow those that the climb had: then it is decided anew, from what is
+    finished already.
 
     Args:
         journal: The journal.
         facts: All that a climb depends on, by name; plain JSON data.
         of: Name of the folder.
+
+    Returns:
+        What was changed, for people; nothing for a new climb or the same one.
 
     Raises:
         SettingError: The journal belongs to a climb with other settings, data, task or model.
@@ -162,13 +258,33 @@ def same_climb(journal: Journal, facts: JSONObject, of: str) -> None:
     kept = journal.get("climb")
     if kept is None:
         journal.put("climb", facts)
-        return
+        return []
     other = sorted(name for name in {*kept, *facts} if kept.get(name) != facts.get(name))
-    if other:
-        name = other[0]
-        do = "continue with the same settings, data and model, or choose another folder"
-        also = f" (and {', '.join(other[1:])})" if other[1:] else ""
+    longer = all(_continues(facts.get(name), kept.get(name)) for name in ("rungs", "plans"))
+    wrong = [name for name in other if not (name in _LIMITS or (longer and name in ("rungs", "plans")))]
+    if wrong:
+        name = wrong[0]
+        do = "continue with the same settings, data and model (the budget may change, and rungs be appended), or "
+        do += "choose another folder"
+        also = f" (and {', '.join(wrong[1:])})" if wrong[1:] else ""
         raise SettingError(explain(f"{name}{also}", of=of, must=f"{kept.get(name)!r:.60}", got=facts.get(name), do=do))
+    changes = [f"{name} {_shown(kept[name])} to {_shown(facts[name])}" for name in _LIMITS if name in other]
+    if "rungs" in other:
+        changes.append(f"rungs appended: {', '.join(facts['rungs'][len(kept['rungs']) :])}")
+    return changes
+
+
+def _continues(longer: object, kept: object) -> bool:
+    return isinstance(longer, list) and isinstance(kept, list) and longer[: len(kept)] == kept
+
+
+def _shown(limit: float | int | None) -> str:
+    return "without limit" if limit is None else f"{limit:g}"
+
+
+def _kind(mode: int) -> str:
+    kinds = {"link": stat.S_ISLNK, "pipe": stat.S_ISFIFO, "folder": stat.S_ISDIR, "regular file": stat.S_ISREG}
+    return next((name for name, test in kinds.items() if test(mode)), "device or socket")
 
 
 def digest(text: str) -> str:

@@ -80,16 +80,17 @@ def _small_print(record: Record) -> list[str]:
     leaks = ", ".join(f"{x.split} in {x.inside} {x.exact}/{x.normalised}/{x.near}" for x in data.leakage)
     crossed = f", {data.folds} folds over train and dev" if data.folds else ""
     lines = [
-        f"{record.task.name} on {record.model.name}, by {record.task.metric}; a dearer rung must gain more than "
+        f"{record.task.name} on {record.model.name}, by {record.task.metric}; a rung must show a gain, and one above "
         f"{settings.margin:g}; all decisions together hold with {100 * settings.confidence:g} % confidence",
         f"judged on up to {data.judged} items{crossed}; {data.tuning} of {data.train.items} training items set aside "
         "for choices of fits",
     ]
     if data.detectable is not None:
-        lines.append(
-            f"so many items show a gain of {data.detectable:.3f} with 80 % chance, where 20 % of the answers change"
-        )
+        lines.append(f"minimum detectable gain: {data.detectable:.3f} (80 % power, 20 % discordant items)")
     lines.append(f"leakage, exact/normalised/near: {leaks}" + ("; climbed by force" if data.forced else ""))
+    lines += record.notes
+    if record.extended:
+        lines.append(f"continued with: {'; '.join(record.extended)}")
     if record.test is not None:
         lines += _test_lines(record)
     spent = f"{record.seconds:.1f} s, {record.calls} calls, {record.prompt_tokens} prompt and "

@@ -16,7 +16,7 @@ from promptkit.evaluation import Report
 from promptkit.ladder.ascent import Entry
 from promptkit.ladder.facts import Bounds, CostFacts, Item, Outcome, PairedTest, PromptSample
 from promptkit.ladder.judging import Contender
-from promptkit.ladder.looks import Duel
+from promptkit.ladder.looks import Duel, labels
 from promptkit.ladder.pool import Pool
 from promptkit.ladder.record import Attempt, Decision, TestFacts, TestRead
 from promptkit.statistics import Interval, mean_interval
@@ -26,6 +26,7 @@ __all__ = ["answer", "as_attempt", "item", "machine", "score_test", "versions"]
 
 PROMPTS = 2
 """Prompts that are kept as they were sent, for each attempt."""
+_METHOD = "exact, for bounded scores"
 LIBRARIES = ("numpy", "torch", "transformers", "peft", "tokenizers", "pydantic")
 
 
@@ -56,7 +57,10 @@ def as_attempt(entry: Entry, confidence: float, pool: Pool) -> Attempt:
     outcomes = contender.outcomes
     facts: dict[str, object] = {
         "detail": _detail(contender.predictor),
-        "score": _bounds(mean_interval(contender.scores, confidence=confidence), confidence, "score or bootstrap"),
+        "score": _bounds(
+            mean_interval(contender.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
+            confidence,
+        ),
         "cost": _cost(outcomes, contender.peak),
         "fit": contender.fit,
         "answered": sum(one.answer is not None for one in outcomes),
@@ -86,8 +90,8 @@ def _detail(predictor: Predictor) -> str:
     return ", ".join(parts)
 
 
-def _bounds(found: Interval, confidence: float, method: str) -> Bounds:
-    return Bounds(mean=found.mean, low=found.low, high=found.high, n=found.n, confidence=confidence, method=method)
+def _bounds(found: Interval, confidence: float) -> Bounds:
+    return Bounds(mean=found.mean, low=found.low, high=found.high, n=found.n, confidence=confidence, method=_METHOD)
 
 
 def _cost(outcomes: Sequence[Outcome], peak: int) -> CostFacts:
@@ -124,6 +128,7 @@ def _test(duel: Duel, against: str) -> PairedTest:
         high=high,
         p_value=duel.p_value,
         alpha=duel.alpha,
+        p_margin=duel.p_margin,
         effect=duel.difference / spread if spread else None,
         better=int((values > 0).sum()),
         worse=int((values < 0).sum()),
@@ -141,7 +146,7 @@ def _prompts(contender: Contender, pool: Pool) -> tuple[PromptSample, ...]:
     weights = [f"{found.kind} of {found.tokens} tokens" for found in [predictor.soft_prompt] if found is not None]
     weights += [found.kind for found in [predictor.lora] if found is not None]
     found = []
-    for key, example in list(zip(pool.keys, pool.examples, strict=True))[:PROMPTS]:
+    for key, example in list(zip(pool.keys, pool.examples, strict=True))[: min(PROMPTS, len(contender.outcomes))]:
         try:
             prompt = predictor.ask(example.query).prompt
         except PromptkitError:
@@ -161,6 +166,7 @@ def score_test(
     examples: Sequence[Example],
     metric: str,
     dev: Sequence[float],
+    groups: Sequence[str],
     reads: tuple[TestRead, ...],
     cut_off: int,
 ) -> TestFacts:
@@ -174,6 +180,7 @@ def score_test(
         examples: The test split.
         metric: The metric that decided.
         dev: The winner's scores on the judged items.
+        groups: The group of each of them; "" for none.
         reads: Every reading of the test split.
         cut_off: Readings that a crash cut off.
 
@@ -182,13 +189,15 @@ def score_test(
     """
     outcomes = tuple(_test_outcome(place, row, metric) for place, row in enumerate(report.rows))
     confidence, usage = report.confidence, report.cost.usage
-    on_dev, on_test = (mean_interval(list(scores), confidence=confidence) for scores in (dev, report.scores[metric]))
+    on_dev = mean_interval(dev, groups=labels(groups), confidence=confidence)
+    own = labels([example.group for example in examples])
+    on_test = mean_interval(report.scores[metric], groups=own, confidence=confidence)
     optimism = on_dev.mean - on_test.mean
     return TestFacts(
         reads=reads,
         cut_off=cut_off,
-        score=_bounds(on_test, confidence, "score or bootstrap"),
-        metrics={name: _bounds(found, confidence, "bootstrap") for name, found in report.metrics.items()},
+        score=_bounds(on_test, confidence),
+        metrics={name: _bounds(found, confidence) for name, found in report.metrics.items()},
         dev_mean=on_dev.mean,
         optimism=optimism,
         optimism_low=optimism - math.hypot(on_dev.mean - on_dev.low, on_test.high - on_test.mean),
@@ -217,6 +226,7 @@ def answer(
     target: float | None,
     margin: float,
     metric: str,
+    trouble: str = "",
 ) -> str:
     """Says the outcome in one sentence.
 
@@ -227,6 +237,7 @@ def answer(
         target: The target, or ``None``.
         margin: The margin.
         metric: The metric that decided.
+        trouble: Why the winner is of no use, or "".
 
     Returns:
         A sentence.
@@ -241,6 +252,8 @@ def answer(
         assert won.score is not None
         found, where = won.score, "dev"
     score = f"{metric} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] on {found.n} {where} items"
+    if trouble:
+        return f"Nothing works yet. The best of what was tried is {name}, {score}: {trouble}."
     tried = sum(one.test is not None for one in attempts)
     missed = "" if target is None else f"; the target of {target:g} was not shown to be reached"
     if decision.stopped == "target":

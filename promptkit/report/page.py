@@ -93,7 +93,8 @@ def write_report(record: Record, path: str | os.PathLike[str]) -> None:
     # Bytes: the policy knows style and script by their hashes, which other line ends would change.
     data = render_report(record).encode("utf-8")
     try:
-        with stage.open("wb") as file:
+        stage.unlink(missing_ok=True)  # never written through: it may be a link that somebody left there
+        with stage.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

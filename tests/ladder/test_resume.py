@@ -172,7 +172,6 @@ def change(name: str, value: object) -> Callable[[dict[str, object]], None]:
         (change("rungs", rungs(0.3, 0.4)), "plans"),
         (change("data", make_data(seed=1)), "dev"),
         (change("backend", pk.ScriptedBackend(answer, name="another")), "model"),
-        (change("budget", pk.Budget(calls=5)), "calls"),
     ],
 )
 def test_a_folder_of_another_climb_is_refused(
@@ -195,7 +194,7 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(pk.SettingError, match="folder must be new, or that of a climb, got 'thesis.txt'"):
         climb(0.5, folder=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "thesis.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.txt"]
 
 
 def test_a_fit_that_somebody_touched_is_fitted_again(tmp_path: Path) -> None:
