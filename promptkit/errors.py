@@ -239,7 +239,7 @@ def opens(
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
             value = args[place] if len(args) > place else kwargs.get(which)
             given = len(args) > place or which in kwargs
-            if given and (not others or (value and isinstance(value, str | os.PathLike))):
+            if given and (not others or (isinstance(value, str | os.PathLike) and value)):
                 check_path(value, which, of=of, error=error, must=must)
             try:
                 return function(*args, **kwargs)
