@@ -9,7 +9,7 @@ temperature 1 samples agree sooner, so that the stop rule needs fewer of them.
 import argparse
 
 import promptkit as pk
-from promptkit.statistics import bootstrap_mean
+from promptkit.statistics import difference_interval, mean_interval
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--items", type=int, default=300)
@@ -53,7 +53,7 @@ rows = {
 }
 print(f"apples, {len(items)} {args.split} items, 4 demonstrations, temperature {args.temperature:g} where sampled\n")
 for name, scores in rows.items():
-    interval = bootstrap_mean(scores)
+    interval = mean_interval(scores)
     print(f"{name:<34} {interval.mean:6.3f}  [{interval.low:.3f}, {interval.high:.3f}]")
 print(f"{'samples used by the beta stop':<34} {sum(v.samples_used for v in stopped) / len(stopped):6.2f}  of 20\n")
 
@@ -63,5 +63,5 @@ for name, better, worse in (
     ("majority - reasoned greedy", majority, greedy),
     ("beta stop - majority", beta, majority),
 ):
-    interval = bootstrap_mean([b - w for b, w in zip(better, worse, strict=True)])
+    interval = difference_interval([b - w for b, w in zip(better, worse, strict=True)])
     print(f"{name:<34} {interval.mean:+6.3f}  [{interval.low:+.3f}, {interval.high:+.3f}]")

@@ -29,12 +29,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from promptkit.adapters import adapter_from_settings
 from promptkit.backends import Backend
 from promptkit.data import load_examples
-from promptkit.data.rows import read_file
-from promptkit.domains import read_mapping
-from promptkit.errors import DataError, SettingError, TaskError, explain, one_of
+from promptkit.data.load import data_settings, read_renamed
+from promptkit.domains import is_path, read_mapping, resolve_name
+from promptkit.errors import DataError, SettingError, TaskError, explain, one_of, opens
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
 from promptkit.ladder.fitting import ClimbProgress
-from promptkit.task import Task, list_tasks, load_task
+from promptkit.task import Task, load_task
 from promptkit.types import JSONObject, Query
 
 __all__ = ["BudgetConfig", "ClimbConfig", "read_config"]
@@ -59,6 +59,9 @@ class ClimbConfig(BaseModel):
     Attributes:
         task: A shipped domain by name, or the path of a folder.
         data: Examples: a file or folder; "" for those of the task.
+        columns: Column of each field, target or id that has another name in the data.
+        delimiter: What separates the cells of .csv and .tsv files; ``None`` for what the task says, or a comma.
+        encoding: Encoding of the files; ``None`` for what the task says, or UTF-8.
         model: ``reference``, a folder, a name on the Hugging Face Hub, or what the server at ``base_url`` calls it.
         base_url: Address of an OpenAI-compatible server, such as ``http://localhost:8000/v1``; "" for a model on this
             machine, which rungs that learn weights need.
@@ -74,6 +77,7 @@ class ClimbConfig(BaseModel):
         seed: Seed of everything.
         folder: The run folder; "" for none.
         unlabelled: A file of questions without answers; "" for none.
+        group: The field that dependent items share, such as a document with several questions; "" for none.
         on_leakage: ``fail`` or ``force``.
         test_items: Number of test items to score the winner on, the first ones; ``None`` for all.
         folds: Folds of cross-fitting, 0 for none, or ``auto``.
@@ -85,6 +89,9 @@ class ClimbConfig(BaseModel):
 
     task: str = Field(min_length=1)
     data: str = ""
+    columns: dict[str, str] = Field(default_factory=dict)
+    delimiter: str | None = None
+    encoding: str | None = None
     model: str = Field(default="reference", min_length=1)
     base_url: str = ""
     api_key_env: str = ""
@@ -97,6 +104,7 @@ class ClimbConfig(BaseModel):
     seed: int = 0
     folder: str = ""
     unlabelled: str = ""
+    group: str = ""
     on_leakage: Literal["fail", "force"] = "fail"
     test_items: int | None = Field(default=None, ge=0)
     folds: int | Literal["auto"] = "auto"
@@ -120,7 +128,8 @@ class ClimbConfig(BaseModel):
         task = load_task(self.task)
         # A climb is stricter than loading: it also refuses dev items that stand in train.
         leakage: Literal["warn", "auto"] = "warn" if self.on_leakage == "force" else "auto"
-        data = load_examples(self.data or self.task, task=task, on_leakage=leakage)
+        how: dict[str, Any] = {"columns": self.columns, "delimiter": self.delimiter, "encoding": self.encoding}
+        data = load_examples(self.data or self.task, task=task, on_leakage=leakage, **how)
         if self.test_items is not None:
             data = replace(data, test=data.test[: self.test_items])
         return climb(
@@ -135,7 +144,8 @@ class ClimbConfig(BaseModel):
             confidence=self.confidence,
             folder=self.folder or None,
             resume=resume,
-            unlabelled=_queries(self.unlabelled, task) if self.unlabelled else None,
+            unlabelled=_queries(self, task) if self.unlabelled else None,
+            group=self.group or None,
             on_leakage=self.on_leakage,
             folds=self.folds,
             block=self.block,
@@ -144,6 +154,7 @@ class ClimbConfig(BaseModel):
         )
 
 
+@opens(SettingError, of="read_config", others=True)
 def read_config(path: str | os.PathLike[str], **changes: Any) -> ClimbConfig:
     """Reads a climb from a YAML file.
 
@@ -193,16 +204,30 @@ def _read(file: Path) -> dict[str, Any]:
 def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Turns relative paths of a file into paths from here; names of domains and models stay as they are."""
     found = dict(values)
-    for name in ("data", "folder", "unlabelled", "cache"):
+    for name in ("folder", "unlabelled", "cache"):
         if isinstance(found.get(name), str) and found[name]:
             found[name] = str(folder / found[name])
-    for name in ("task",) if found.get("base_url") else ("task", "model"):
-        value = found.get(name)
-        if isinstance(value, str) and value and value not in (*list_tasks(), "reference") and (folder / value).is_dir():
-            found[name] = str(folder / value)
-    if found.get("data") and values["data"] in list_tasks():
-        found["data"] = values["data"]
+    task, data, model = (values[n] if isinstance(values.get(n), str) else "" for n in ("task", "data", "model"))
+    if task and not _is_shipped(task, folder) and (folder / task).is_dir():
+        found["task"] = _as_path(folder / task)
+    if data and not _is_shipped(data, folder):
+        found["data"] = _as_path(folder / data)
+    if model not in ("", "reference") and not values.get("base_url") and (folder / model).is_dir():
+        found["model"] = str(folder / model)
     return found
+
+
+def _as_path(path: Path) -> str:
+    """Writes a path so that it is not the bare name of a shipped domain: ./tickets, where ``str`` gives tickets."""
+    return str(path) if is_path(str(path)) else os.path.join(os.curdir, path)
+
+
+def _is_shipped(source: str, folder: Path) -> bool:
+    """Whether a value in a file is the bare name of a shipped domain; refuses one that the file's folder has too."""
+    try:
+        return not is_path(source) and resolve_name(source, of="climb", folder=folder) is not None
+    except TaskError as error:
+        raise SettingError(str(error)) from None
 
 
 def _as_setting_error(error: ValidationError, label: str) -> SettingError:
@@ -228,10 +253,11 @@ def _rung(task: Task, value: str | JSONObject) -> str | tuple[str, Any] | Rung:
     return name, adapter_from_settings(task, rest)
 
 
-def _queries(source: str, task: Task) -> list[Query]:
+def _queries(config: ClimbConfig, task: Task) -> list[Query]:
     """Reads questions; columns that are no field of the task, such as a target, are left out."""
-    queries, faults = [], []
-    for row in read_file(Path(source)):
+    source, queries, faults = Path(config.unlabelled), [], []
+    given = data_settings(config.columns, config.delimiter, config.encoding, of="unlabelled")
+    for row in read_renamed(source, task, given):
         fields = {field: row.values.get(field) for field in task.fields}
         texts = {field: text for field, text in fields.items() if isinstance(text, str)}
         if row.fault or len(texts) < len(fields):
@@ -239,5 +265,5 @@ def _queries(source: str, task: Task) -> list[Query]:
         else:
             queries.append(Query(texts, str(row.values.get("id") or f"row-{row.number}")))
     if faults:
-        raise DataError(f"{Path(source).name}: {len(faults)} rows cannot be used: {'; '.join(faults[:10])}")
+        raise DataError(f"{source.name}: {len(faults)} rows cannot be used: {'; '.join(faults[:10])}")
     return queries

@@ -1,24 +1,33 @@
-"""Finds domain folders and reads their files strictly: small, inside the folder, YAML without surprises."""
+"""Finds domain folders and reads their files strictly: small, inside the folder, YAML without surprises.
+
+Also how the rows of a domain are read where they are not in promptkit's own form.
+"""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from promptkit.errors import TaskError, explain, one_of
 
 __all__ = [
+    "DELIMITERS",
     "MAX_FILE",
+    "DataSettings",
     "check_name",
     "domain_folder",
+    "is_path",
     "list_tasks",
     "read_mapping",
     "read_text",
+    "resolve_name",
     "templates_root",
 ]
 
@@ -27,6 +36,51 @@ MAX_FILE = 200_000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
+
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+"""Characters that commonly separate the cells of a file, and what they are called."""
+
+
+class DataSettings(BaseModel):
+    r"""How the rows of a data set are read, where they are not in promptkit's own form.
+
+    Attributes:
+        columns: The column of each field, and of "target", "rationale" and "id", that has another name in the data.
+        delimiter: What separates the cells of .csv and .tsv files: one character, or a name such as ``semicolon`` or
+            ``tab``; ``None`` for a comma, and in .tsv files a tab.
+        encoding: The encoding of the files, a name that Python knows; ``None`` for UTF-8.
+
+    Example:
+        >>> DataSettings(delimiter="tab").delimiter
+        '\t'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: dict[str, str] = {}
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _check_delimiter(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        found = {"\\t": "\t", **{name: sign for sign, name in DELIMITERS.items()}}.get(text, text)
+        if len(found) != 1 or found.isalnum() or found in "\"'\r\n\0":
+            raise ValueError(f"must be one character such as ',' or ';', or one of {', '.join(DELIMITERS.values())}")
+        return found
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, name: str | None) -> str | None:
+        try:
+            if name is not None:
+                "".encode(name)  # also refuses codecs that are no encodings of text
+        except (LookupError, ValueError):
+            raise ValueError("must be an encoding that Python knows, such as utf-8, cp1252 or latin-1") from None
+        return name
 
 
 def check_name(name: str, *, of: str = "domain") -> str:
@@ -98,6 +152,60 @@ def domain_folder(name: str) -> Path:
         do = f"did you mean {close[0]!r}?" if close else "give the path of a folder for a domain of your own"
         raise TaskError(explain("name", of="domain", must=one_of(names), got=name, do=do))
     return folder
+
+
+def is_path(source: str | os.PathLike[str]) -> bool:
+    """Tells whether a source is a path and not a bare name: no ``str``, or a text with a path separator.
+
+    Example:
+        >>> is_path("tickets"), is_path("./tickets"), is_path(Path("tickets"))
+        (False, True, True)
+    """
+    return not isinstance(source, str) or "/" in source or "\\" in source
+
+
+def resolve_name(name: str, *, of: str, folder: str | os.PathLike[str] = ".") -> Path | None:
+    """Finds the shipped domain that a bare name means, and refuses a name that a local domain has too.
+
+    Names are compared without regard to case, because a file system may do the same. A local folder without a
+    ``domain.yaml`` is no domain, and the shipped domain itself, seen from inside ``templates/``, is no second one.
+
+    Args:
+        name: A bare name, not a path (see ``is_path``).
+        of: What messages call the caller.
+        folder: Where local domains are looked for.
+
+    Returns:
+        The folder of the shipped domain, or ``None`` if none has this name.
+
+    Raises:
+        TaskError: A shipped and a local domain have this name; names both and says how to write either.
+
+    Example:
+        >>> resolve_name("apples", of="load_task").name, resolve_name("mine", of="load_task")
+        ('apples', None)
+    """
+    shipped = next((known for known in list_tasks() if known.casefold() == name.casefold()), None)
+    if shipped is None:
+        return None
+    found = templates_root() / shipped
+    for local in _local_domains(name, Path(folder)):
+        if not os.path.samefile(local, found):
+            here = local.as_posix() if is_path(local.as_posix()) else f"./{local.as_posix()}"
+            raise TaskError(
+                f"{of}: {name!r} is both a shipped task ({found.as_posix()}) and a local folder ({here}); "
+                f"write {here} for the folder, or the full path for the shipped task"
+            )
+    return domain_folder(shipped) if shipped == name else None
+
+
+def _local_domains(name: str, folder: Path) -> list[Path]:
+    """Lists the domain folders of a name in a folder, whatever their case."""
+    try:
+        entries = [entry for entry in os.listdir(folder) if entry.casefold() == name.casefold()]
+    except OSError:
+        entries = [name]
+    return [folder / entry for entry in sorted(entries) if os.path.isfile(folder / entry / "domain.yaml")]
 
 
 def read_text(folder: Path, name: str) -> str:

@@ -22,7 +22,11 @@ A message names which thing, of whom, what it must be, what it got, and what to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 __all__ = [
     "AnswerTypeError",
@@ -40,9 +44,14 @@ __all__ = [
     "TrainingError",
     "TrainingStopped",
     "UnsupportedError",
+    "check_path",
     "explain",
     "one_of",
+    "opens",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class PromptkitError(Exception):
@@ -154,3 +163,93 @@ def one_of(names: Iterable[str]) -> str:
         "one of 'a', 'b'"
     """
     return "one of " + ", ".join(repr(name) for name in names)
+
+
+def check_path(
+    value: object,
+    which: str,
+    *,
+    of: str,
+    error: type[PromptkitError] = SettingError,
+    must: str = "the path of a file or folder",
+) -> Path:
+    """Checks that a value can be the path of a file or folder, whether or not there is one.
+
+    Args:
+        value: A text, or another object with a path as text; ``None``, numbers and bytes are none.
+        which: The name of the setting, for messages.
+        of: To whom it belongs.
+        error: The kind of error.
+        must: What it must be, for messages.
+
+    Returns:
+        The path.
+
+    Raises:
+        PromptkitError: It is empty, holds a NUL character or half of a surrogate pair, or is no text; the kind is
+            ``error``.
+
+    Example:
+        >>> check_path("my-adapter", "folder", of="load").name
+        'my-adapter'
+    """
+    try:
+        text = os.fspath(value)  # type: ignore[call-overload]
+        if text and isinstance(text, str) and b"\0" not in os.fsencode(text):
+            return Path(text)
+    except (TypeError, UnicodeEncodeError):
+        pass
+    raise error(explain(which, of=of, must=must, got=value, do="give a text that is not empty, without NUL characters"))
+
+
+def opens(
+    error: type[PromptkitError],
+    *,
+    of: str,
+    which: str = "path",
+    place: int = 0,
+    others: bool = False,
+    must: str = "the path of a file or folder",
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Makes a function that opens a file or folder end in errors of one kind, whatever the system says.
+
+    Args:
+        error: The kind of error.
+        of: What messages call the function.
+        which: The name of the argument with the path.
+        place: Its place.
+        others: Whether the argument may also be something else than a path, or empty.
+        must: What the argument must be, for messages.
+
+    Returns:
+        A decorator.
+
+    Example:
+        >>> @opens(DataError, of="first_line")
+        ... def first_line(path):
+        ...     with open(path, encoding="utf-8") as file:
+        ...         return file.readline()
+        >>> first_line("no/such/file")
+        Traceback (most recent call last):
+        promptkit.errors.DataError: first_line: no/such/file cannot be used: No such file or directory
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            value = args[place] if len(args) > place else kwargs.get(which)
+            given = len(args) > place or which in kwargs
+            if given and (not others or (isinstance(value, str | os.PathLike) and value)):
+                check_path(value, which, of=of, error=error, must=must)
+            try:
+                return function(*args, **kwargs)
+            except OSError as reason:
+                if isinstance(reason, PromptkitError):
+                    raise
+                name = reason.filename if isinstance(reason.filename, str) else value
+                shown = str(name) if len(str(name)) <= 200 else f"{str(name)[:100]}...{str(name)[-97:]}"
+                raise error(f"{of}: {shown} cannot be used: {reason.strerror or reason}") from reason
+
+        return checked
+
+    return decorate

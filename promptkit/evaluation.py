@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptkit.data import check_examples
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, explain, one_of
 from promptkit.metrics import get_metric
@@ -165,9 +166,14 @@ def evaluate(
         >>> pk.evaluate(predictor, data.test[:20], ["exact_match"])["exact_match"].n
         20
     """
+    if isinstance(predictor, type) or not callable(getattr(predictor, "predict", None)):
+        got = predictor if predictor is None or isinstance(predictor, str) else type(predictor).__name__
+        must = "something with predict, as adapter.fit(train, backend) and load(folder, backend) return"
+        raise SettingError(explain("predictor", of="evaluate", must=must, got=got))
     names = list(dict.fromkeys(metrics if metrics is not None else predictor.task.metrics))
     if isinstance(metrics, str) or not names:
         raise SettingError(explain("metrics", of="evaluate", must="a list of metric names", got=metrics))
+    check_examples(examples, of="evaluate")
     if not len(examples):
         raise DataError(explain("examples", of="evaluate", must="at least one", got=list(examples)))
     scorers = {name: get_metric(name) for name in names}

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from promptkit.domains import check_name
-from promptkit.errors import TaskError, explain
+from promptkit.errors import TaskError, explain, opens
 
 __all__ = ["new_task"]
 
@@ -64,6 +64,7 @@ _CAPITALS = {
 }
 
 
+@opens(TaskError, of="new_task", which="folder", place=1)
 def new_task(name: str, folder: str | os.PathLike[str] = ".") -> Path:
     """Makes a domain folder with settings, a template and tiny data for training, choice and test.
 

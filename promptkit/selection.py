@@ -30,7 +30,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from promptkit.data import Split
+from promptkit.data import Split, check_examples
 from promptkit.errors import DataError, SettingError, explain, one_of
 from promptkit.types import Example, Query
 
@@ -92,6 +92,7 @@ class LexicalIndex:
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
+        check_examples(examples, of="select")
         _refuse_test(examples)
         distinct: dict[str, Example] = {}
         for example in examples:

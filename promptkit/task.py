@@ -15,15 +15,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from promptkit.domains import check_name, domain_folder, list_tasks, read_mapping, read_text, templates_root
-from promptkit.errors import TaskError, TemplateError, explain, one_of
+from promptkit.domains import (
+    DataSettings,
+    check_name,
+    domain_folder,
+    is_path,
+    list_tasks,
+    read_mapping,
+    read_text,
+    resolve_name,
+    templates_root,
+)
+from promptkit.errors import TaskError, TemplateError, explain, one_of, opens
 from promptkit.readout.reader import Reader, ReaderSpec
 from promptkit.template import NEWLINES, Template, compile_template, fold_blank_lines
 from promptkit.types import Ask
 
-__all__ = ["Task", "build_task", "list_tasks", "load_task", "templates_root"]
+__all__ = ["Task", "build_task", "examples_source", "list_tasks", "load_task", "templates_root"]
 
 _ASKS: tuple[Ask, ...] = get_args(Ask)
 _DEFAULT_TOKENS: dict[Ask, int] = {"direct": 64, "reasoned": 256}
@@ -50,6 +68,7 @@ class Task(BaseModel):
             texts inside an item never do.
         stop: Texts that end a completion; the separator is always among them.
         glossary: Terms of the domain and what they mean.
+        data: How the domain's rows are read: names of columns, delimiter and encoding.
 
     Raises:
         pydantic.ValidationError: A value is wrong. ``build_task`` and ``load_task`` give a ``TaskError``
@@ -71,6 +90,15 @@ class Task(BaseModel):
     separator: str = "\n\n"
     stop: tuple[str, ...]
     glossary: dict[str, str] = {}
+    data: DataSettings = DataSettings()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves data settings out where there are none, so that tasks saved before them stay as they are."""
+        found: dict[str, Any] = serialize(self)
+        if self.data == DataSettings():
+            found.pop("data", None)
+        return found
 
     @model_validator(mode="before")
     @classmethod
@@ -251,20 +279,21 @@ def _as_task_error(error: ValidationError, of: str) -> TaskError:
     return TaskError(" | ".join(texts[:5]))
 
 
+@opens(TaskError, of="load_task", which="source", must="a name or a path")
 def load_task(source: str | os.PathLike[str]) -> Task:
     """Loads a task.
 
     Args:
         source: The name of a shipped domain, or the path of a folder (a ``Path``, a text with a path
-            separator, or
-            the name of an existing folder that is no shipped domain).
+            separator, or the name of an existing folder that is no shipped domain). A path always means the folder:
+            ``"./tickets"`` is the local one, whatever is shipped.
 
     Returns:
         The task, with its templates compiled and tried out.
 
     Raises:
         TaskError: The domain is unknown, incomplete or contradicts itself; says the file, the key and what to
-            do.
+            do. Or the name is that of a shipped and of a local domain; names both.
         TemplateError: A template is broken or refused.
     """
     folder = _find_folder(source)
@@ -283,13 +312,42 @@ def load_task(source: str | os.PathLike[str]) -> Task:
     return build_task({**data, "name": folder.name, "templates": templates}, of=label)
 
 
+def examples_source(task: Task) -> str | Path:
+    """Says where ``load_examples`` finds the examples of a task that is known by its settings alone.
+
+    A saved predictor brings its task along, and the folder of a user may have the name of a shipped domain. Examples
+    of the shipped domain would then be scored as if they were the user's.
+
+    Args:
+        task: The task, for example that of a loaded predictor.
+
+    Returns:
+        The folder of the shipped domain if the task is that one, else the task's name.
+
+    Raises:
+        TaskError: The task has the name of a shipped domain and is another one.
+
+    Example:
+        >>> examples_source(load_task("apples")).name
+        'apples'
+    """
+    if task.name not in list_tasks():
+        return task.name
+    folder = domain_folder(task.name)
+    if load_task(folder) != task:
+        do = "pass the examples it belongs to (--data)"
+        raise TaskError(f"task {task.name!r} has the name of a shipped task and is another one; {do}")
+    return folder
+
+
 def _find_folder(source: str | os.PathLike[str]) -> Path:
     text = os.fspath(source)
     if not text or "\0" in text:
         raise TaskError(explain("source", of="load_task", must="a name or a path", got=text))
-    is_path = not isinstance(source, str) or any(mark in text for mark in ("/", "\\"))
-    if not is_path and (text in list_tasks() or not os.path.isdir(text)):
-        return domain_folder(text)
+    if not is_path(source):
+        shipped = resolve_name(text, of="load_task")
+        if shipped is not None or not os.path.isdir(text):
+            return shipped or domain_folder(text)
     if not os.path.isdir(text):
         raise TaskError(explain("folder", of="load_task", must="an existing folder", got=text))
     return Path(text).resolve()

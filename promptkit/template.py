@@ -3,7 +3,7 @@
 A template defines the macros ``question(item)`` and ``answer(item)``, and may define ``instruction(text)``.
 ``promptkit.template_rules`` lists what else it may contain. Behind that list stands Jinja's immutable sandbox
 as a second lock, with empty globals, no attributes but an item's fields, and no calls. A third is a budget
-(``promptkit.template_budget``), from which every filter and every character of the output is paid; constants are not
+(``promptkit.template_rules``), from which every filter and every character of the output is paid; constants are not
 computed while compiling, where no rendering would pay for them.
 """
 
@@ -21,8 +21,15 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptkit.errors import MissingExtraError, TemplateError
-from promptkit.template_budget import MAX_CHARS, Budget, current_budget, rendering, replaced_length
-from promptkit.template_rules import check_tree, literal_delimiters
+from promptkit.template_rules import (
+    MAX_CHARS,
+    Budget,
+    check_tree,
+    current_budget,
+    literal_delimiters,
+    rendering,
+    replaced_length,
+)
 
 __all__ = ["MAX_CHARS", "MAX_SOURCE", "NEWLINES", "Template", "compile_template", "fold_blank_lines"]
 

@@ -42,6 +42,24 @@ def test_paths_are_those_of_the_folder_of_the_file(tmp_path: Path) -> None:
     assert read_config(write(tmp_path, "task: apples\ndata: tickets\n")).data == "tickets"
 
 
+def test_a_path_in_a_file_never_becomes_the_name_of_a_shipped_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk.new_task("tickets", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "climb.yaml").write_text("task: ./tickets\ndata: ./tickets\n", encoding="utf-8")
+    found = read_config("climb.yaml")
+    assert (found.task, found.data) == ("./tickets", "./tickets")
+    assert pk.load_task(found.task).fields == ("question",)
+    for text in ("task: tickets\n", "task: apples\ndata: Tickets\n"):
+        with pytest.raises(
+            pk.SettingError, match=r"climb: '.ickets' is both a shipped task .* and a local folder \(\./tickets\)"
+        ):
+            read_config(str(write(tmp_path, text).relative_to(tmp_path)))
+    (tmp_path / "elsewhere").mkdir()
+    assert read_config(write(tmp_path / "elsewhere", "task: tickets\n")).task == "tickets"  # the twin
+
+
 def test_a_file_says_where_the_model_is_and_where_answers_are_kept(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     server = "base_url: http://localhost:8000/v1\napi_key_env: MY_KEY\n"
@@ -121,10 +139,11 @@ def test_unlabelled_questions_come_from_a_file(tmp_path: Path) -> None:
     task = pk.load_task("apples")
     path = tmp_path / "more.jsonl"
     path.write_text('{"question": "One?", "target": "1"}\n{"question": "Two?", "id": "b"}\n')
-    assert [(query.id, dict(query.fields)) for query in _queries(str(path), task)] == [
+    config = ClimbConfig(task="apples", unlabelled=str(path))
+    assert [(query.id, dict(query.fields)) for query in _queries(config, task)] == [
         ("row-1", {"question": "One?"}),
         ("b", {"question": "Two?"}),
     ]
     path.write_text('{"text": "One?"}\n')
     with pytest.raises(pk.DataError, match="more.jsonl: 1 rows cannot be used: row 1: a field is missing"):
-        _queries(str(path), task)
+        _queries(config, task)

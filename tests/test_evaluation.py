@@ -101,3 +101,18 @@ def test_the_same_seed_gives_the_same_report() -> None:
     first, second = (pk.evaluate(predictor(), ITEMS, seed=4) for _ in range(2))
     assert first.metrics == second.metrics
     assert first.scores == second.scores
+
+
+def test_one_interval_of_all_right_in_every_place() -> None:
+    from promptkit.statistics import mean_interval
+
+    right = FewShot(TASK, shots=0).fit([], ScriptedBackend(lambda request, index: " Harbor\n\n"))
+    items = [example(f"item {number}", "Harbor") for number in range(100)]
+    report = pk.evaluate(right, items, ["exact_match"])
+    found = report["exact_match"]
+    assert (found.mean, round(found.low, 3), found.high) == (1.0, 0.964, 1.0)
+    assert found == mean_interval([1.0] * 100)
+    arm = pk.compare({"a": report, "b": pk.evaluate(right, items, ["exact_match"])}).arms["b"]
+    assert (arm.low, arm.high) == (found.low, found.high)
+    five = pk.evaluate(right, items[:5], ["exact_match"])["exact_match"]
+    assert round(five.low, 2) == 0.48  # a bootstrap of five right answers says [1, 1]

@@ -8,7 +8,8 @@ import pytest
 
 from promptkit.errors import TaskError, TemplateError
 from promptkit.readout.reader import Reader
-from promptkit.task import Task, build_task, list_tasks, load_task, templates_root
+from promptkit.scaffold import new_task
+from promptkit.task import Task, build_task, examples_source, list_tasks, load_task, templates_root
 
 DIRECT = "{% macro question(item) %}Question: {{ item.question }}\nAnswer:{% endmacro %}\n"
 DIRECT += "{% macro answer(item) %} The answer is {{ item.target }}.{% endmacro %}\n"
@@ -86,9 +87,23 @@ def test_metric_and_separator_need_no_repeating():
     assert build(separator="\n\n\n", stop=["END", "\n\n\n"]).stop == ("END", "\n\n\n")
 
 
+def test_the_decimal_sign_reaches_reader_and_metric():
+    comma = {**MARKED, "decimal": ","}
+    task = build(readers={"direct": comma}, metric="numeric_match_comma")
+    assert task.reader().read("The answer is 1.234,50.") == "1234,5"
+    assert Task.model_validate_json(task.model_dump_json()) == task
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"readers": {"direct": {**MARKED, "decimal": ","}}, "metric": "numeric_match"},
+            "apples: metrics must be without 'numeric_match', since the decimal sign of readers.direct is ','.*"
+            "name 'numeric_match_comma', or change readers.direct.decimal",
+        ),
+        ({"metric": "numeric_match_comma"}, "metrics must be without 'numeric_match_comma'"),
+        ({"readers": {"direct": {**MARKED, "decimal": ";"}}}, r"readers\.direct\.decimal must be '.' or ','"),
         ({"instrucions": []}, r"^t: a key must be one of .*, got 'instrucions'; did you mean 'instructions'\?$"),
         ({"zzz": 1}, "got 'zzz'; remove it"),
         ({"fields": []}, "fields: Tuple should have at least 1 item"),
@@ -199,7 +214,11 @@ def test_names_and_paths(tmp_path, monkeypatch):
     monkeypatch.setattr("promptkit.domains.templates_root", lambda: root)
     for source in (own, str(own), "mine", "./mine", "../work/mine"):
         assert load_task(source).name == "mine"
-    assert load_task("apples").description == DOMAIN["description"]  # a shipped domain goes before a folder
+    with pytest.raises(
+        TaskError, match=r"load_task: 'apples' is both a shipped task .*root/apples\) and a local folder \(\./apples\)"
+    ):
+        load_task("apples")
+    assert load_task(root / "apples").description == DOMAIN["description"]
     assert load_task("./apples").description == "another"
     assert load_task(Path("apples")).description == "another"
     for source, message in [
@@ -215,6 +234,40 @@ def test_names_and_paths(tmp_path, monkeypatch):
     ]:
         with pytest.raises(TaskError, match=message):
             load_task(source)
+
+
+@pytest.mark.parametrize("name", ["tickets", "Tickets"])
+def test_a_name_of_a_shipped_and_a_local_domain_is_refused_whatever_its_case(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = load_task("tickets")
+    (tmp_path / name).mkdir()
+    assert load_task("tickets") == shipped  # the twin: a folder without domain.yaml is no domain
+    (tmp_path / name).rmdir()
+    new_task(name, tmp_path)
+    for bare in ("tickets", "Tickets"):
+        with pytest.raises(
+            TaskError, match=rf"'{bare}' is both .*{templates_root()}/tickets.* \(\./{name}\); write \./{name} for"
+        ):
+            load_task(bare)
+    assert load_task(f"./{name}").fields == ("question",)
+    assert load_task(templates_root() / "tickets") == shipped
+
+
+def test_a_shipped_domain_seen_from_inside_its_folder_or_by_a_link_is_no_second_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(templates_root())
+    assert load_task("tickets").labels
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tickets").symlink_to(templates_root() / "tickets")
+    assert load_task("tickets").labels
+
+
+def test_examples_of_a_task_that_is_known_by_its_settings(tmp_path):
+    assert examples_source(load_task("tickets")) == (templates_root() / "tickets").resolve()
+    assert examples_source(load_task(new_task("capitals", tmp_path))) == "capitals"
+    with pytest.raises(
+        TaskError, match=r"'tickets' has the name of a shipped task and is another one; pass the examples"
+    ):
+        examples_source(load_task(new_task("tickets", tmp_path)))
 
 
 def test_every_shipped_domain_loads():

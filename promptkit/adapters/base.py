@@ -11,7 +11,7 @@ from promptkit.errors import DataError, explain
 from promptkit.task import Task
 from promptkit.types import Example, Prediction, Progress, Queries, Query
 
-__all__ = ["Adapter", "OnError", "Predictor", "as_queries"]
+__all__ = ["Adapter", "OnError", "Predictor", "as_queries", "seconds_left"]
 
 OnError = Literal["raise", "record"]
 """What happens to a query that fails: the error is raised, or kept in ``Prediction.error``."""
@@ -45,6 +45,19 @@ class Adapter(Protocol):
     ) -> Predictor:
         """Fits to training examples; changes neither the adapter nor the backend."""
         ...
+
+
+def seconds_left(backend: Backend) -> float | None:
+    """Tells in how many seconds work on a backend should end; a climb with a budget of minutes sets it.
+
+    Args:
+        backend: The backend.
+
+    Returns:
+        What its method ``seconds_left`` says; ``None`` for one without, and without a deadline.
+    """
+    ask = getattr(backend, "seconds_left", None)
+    return None if ask is None else ask()
 
 
 def as_queries(task: Task, queries: Queries) -> list[Query]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from promptkit.adapters.base import seconds_left
 from promptkit.adapters.few_shot import FewShot
 from promptkit.backends import Backend
 from promptkit.selection import select
@@ -35,18 +36,13 @@ class Bootstrapped:
 
 
 def bootstrap_rationales(
-    adapter: FewShot,
-    examples: Sequence[Example],
-    backend: Backend,
-    *,
-    items: int,
-    seed: int,
-    seconds: float | None = None,
+    adapter: FewShot, examples: Sequence[Example], backend: Backend, *, items: int, seed: int
 ) -> Bootstrapped:
     """Lets a model reason over training questions, and keeps rationales that end in the right target.
 
     Where the data has some rationales, up to four are shown as demonstrations; otherwise the model is asked without.
-    STaR's second step, to reason towards a given answer, is left out: such rationales know the target.
+    STaR's second step, to reason towards a given answer, is left out: such rationales know the target. Where the
+    backend has a deadline, questions are asked a few at a time, while there is time.
 
     Args:
         adapter: How questions are asked, with reasoning.
@@ -54,7 +50,6 @@ def bootstrap_rationales(
         backend: The model.
         items: Number of questions tried at most.
         seed: Seed of the demonstrations.
-        seconds: Seconds that it may take, or ``None``: then questions are asked a few at a time while there is time.
 
     Returns:
         The examples with rationales. A dropped rationale stands nowhere in them.
@@ -69,7 +64,7 @@ def bootstrap_rationales(
     asking = dataclasses.replace(adapter, shots=min(SEEDS, len(given)), select="random")
     wanted, predictor = len(bare), asking.fit(given, backend, seed=seed)
     predictions: list[Prediction] = []
-    started = time.monotonic()
+    started, seconds = time.monotonic(), seconds_left(backend)
     while len(predictions) < len(bare):
         size = len(bare)
         if seconds is not None:

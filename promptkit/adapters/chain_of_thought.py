@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -15,6 +14,7 @@ from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
 from promptkit.backends.base import check_logprobs
+from promptkit.data import check_examples
 from promptkit.errors import SettingError, explain
 from promptkit.readout import Rule, Tie
 from promptkit.task import Task
@@ -92,13 +92,7 @@ class ChainOfThought:
             )  # fmt: skip
 
     def fit(
-        self,
-        examples: Sequence[Example],
-        backend: Backend,
-        *,
-        dev: Sequence[Example] | None = None,
-        seed: int = 0,
-        seconds: float | None = None,
+        self, examples: Sequence[Example], backend: Backend, *, dev: Sequence[Example] | None = None, seed: int = 0
     ) -> PlanPredictor:
         """Chooses the demonstrations; writes their rationales first, if asked to.
 
@@ -107,8 +101,6 @@ class ChainOfThought:
             backend: The model that will answer.
             dev: Examples on which ``searched`` scores its trials.
             seed: Seed of the choice and of bootstrapping.
-            seconds: Seconds that bootstrapping and ``searched`` may take together, or ``None`` for no limit: where time
-                is short both try less, and the notes say so.
 
         Returns:
             The predictor.
@@ -119,17 +111,15 @@ class ChainOfThought:
             SettingError: A setting does not fit the task.
             UnsupportedError: Votes are weighted, and the backend gives no log-probabilities.
         """
+        check_examples(examples, of="ChainOfThought.fit")
+        check_examples(dev if dev is not None else (), of="ChainOfThought.fit", which="dev")
         if self.vote == "weighted":
             check_logprobs(backend, of="ChainOfThought")
         notes: JSONObject = {}
         if self.bootstrap:
-            started = time.monotonic()
-            found = bootstrap_rationales(
-                self._few_shot(0), examples, backend, items=self.bootstrap_items, seed=seed, seconds=seconds
-            )
+            found = bootstrap_rationales(self._few_shot(0), examples, backend, items=self.bootstrap_items, seed=seed)
             examples, notes = found.examples, {"bootstrap": found.notes}
-            seconds = None if seconds is None else max(0.0, seconds - (time.monotonic() - started))
-        fitted = self._few_shot(self.shots).fit(examples, backend, dev=dev, seed=seed, seconds=seconds)
+        fitted = self._few_shot(self.shots).fit(examples, backend, dev=dev, seed=seed)
         how = VotePlan(
             rule=self.vote,
             tie=self.tie,

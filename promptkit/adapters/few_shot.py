@@ -13,6 +13,8 @@ from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.search import search_demonstrations
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
+from promptkit.backends.base import check_backend
+from promptkit.data import check_examples
 from promptkit.errors import DataError, SettingError, explain
 from promptkit.selection import select
 from promptkit.task import Task
@@ -63,13 +65,7 @@ class FewShot:
     search_items: Annotated[int, Field(ge=1, le=1_000_000)] = 50
 
     def fit(
-        self,
-        examples: Sequence[Example],
-        backend: Backend,
-        *,
-        dev: Sequence[Example] | None = None,
-        seed: int = 0,
-        seconds: float | None = None,
+        self, examples: Sequence[Example], backend: Backend, *, dev: Sequence[Example] | None = None, seed: int = 0
     ) -> PlanPredictor:
         """Chooses the demonstrations.
 
@@ -78,8 +74,6 @@ class FewShot:
             backend: The model that will answer.
             dev: Examples on which ``searched`` scores its trials; other choices do not need it.
             seed: Seed of the choice.
-            seconds: Seconds that ``searched`` may take, or ``None`` for no limit: by the pace of the first questions it
-                tries fewer sets on fewer examples, or keeps the first set unseen, and its notes say so.
 
         Returns:
             The predictor.
@@ -88,6 +82,9 @@ class FewShot:
             DataError: There are fewer usable examples than shots, or a rationale is missing.
             SettingError: A setting does not fit the task or the backend.
         """
+        check_examples(examples, of="FewShot.fit")
+        check_examples(dev if dev is not None else (), of="FewShot.fit", which="dev")
+        check_backend(backend, of="fit")
         if self.answer_by == "likelihood" and not self.task.labels:
             raise SettingError(
                 explain(
@@ -112,7 +109,7 @@ class FewShot:
             return PlanPredictor(plan, self.task, backend)
         if self.select == "searched":
             return search_demonstrations(
-                plan, self.task, backend, pool, dev, trials=self.trials, items=self.search_items, seconds=seconds
+                plan, self.task, backend, pool, dev, trials=self.trials, items=self.search_items
             )
         if self.select in ("nearest", "diverse"):
             plan = plan.model_copy(update={"per_query": self.select, "demos": tuple(pool)})

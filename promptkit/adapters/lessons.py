@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from promptkit.adapters.base import Predictor, as_queries
-from promptkit.data import Split
+from promptkit.data import Split, check_examples
 from promptkit.errors import DataError, LeakageError, SettingError, explain
 from promptkit.task import Task
 from promptkit.types import Example, JSONObject, Prediction, Queries, Query
@@ -52,6 +52,7 @@ def check_apart(
         LeakageError: Dev items stand among those of training.
     """
     for name, split in (("examples", examples), ("dev", dev)):
+        check_examples(split if split is not None else (), of=of, which=name)
         if isinstance(split, Split) and split.name == "test":
             do = "train on data.train and watch data.dev, or the test score means nothing"
             raise DataError(explain(name, of=of, must="no test items", got=split, do=do))

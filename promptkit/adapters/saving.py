@@ -19,7 +19,7 @@ from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.artifact import Stored, load_folder, save_folder
 from promptkit.backends import Backend
-from promptkit.backends.base import innermost
+from promptkit.backends.base import check_backend, innermost
 from promptkit.errors import ArtifactError, PromptkitError, explain
 from promptkit.task import Task, build_task
 from promptkit.types import Example, JSONObject, Weights
@@ -109,6 +109,7 @@ def load(folder: str | os.PathLike[str], backend: Backend, *, same_model: bool =
         ...     pk.load(folder + "/mine", backend).plan.shots
         0
     """
+    check_backend(backend, of="load")
     return read_predictor(load_folder(folder, kind=KIND), backend, str(folder), same_model=same_model)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from promptkit.adapters.base import seconds_left
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.backends import Backend
@@ -31,13 +32,14 @@ def search_demonstrations(
     *,
     trials: int,
     items: int,
-    seconds: float | None = None,
 ) -> PlanPredictor:
     """Tries sets of demonstrations on dev examples and keeps the best.
 
     Set number i is drawn balanced over labels with a seed of its own and headed by instruction number i modulo their
     number, so both are searched at once (random search, which is hard to beat here: Perez et al. 2021, arXiv
-    2105.11447, also warns that few dev examples choose badly; use 50 or more).
+    2105.11447, also warns that few dev examples choose badly; use 50 or more). Where the backend has a deadline, the
+    first questions tell the pace; if not all fits, fewer sets are tried on fewer examples, and if not even two sets
+    fit, none is.
 
     Args:
         plan: The plan without demonstrations.
@@ -47,8 +49,6 @@ def search_demonstrations(
         dev: Examples on which sets are scored; none of them may stand in the pool.
         trials: Number of sets, 1 or more.
         items: Number of dev examples used, the first ones.
-        seconds: Seconds that the search may take, or ``None``. The first questions tell the pace; where not all fits,
-            fewer sets are tried on fewer examples, and where not even two sets fit, none is.
 
     Returns:
         The predictor of the best set, the earliest among equals. Its notes hold every trial with its score, what
@@ -69,7 +69,7 @@ def search_demonstrations(
         demos = select("balanced", pool, plan.shots, seed=plan.seed * 1_000_003 + trial, labels=task.labels or None)
         return plan.model_copy(update={"demos": tuple(demos), "instruction": texts[trial % len(texts)]})
 
-    started = time.monotonic()
+    started, seconds = time.monotonic(), seconds_left(backend)
     wanted = (trials, len(judged))
     if seconds is not None:
         mean_score(PlanPredictor(candidate(0), task, backend), judged[:PROBE])

@@ -14,7 +14,7 @@ from promptkit.adapters.lessons import Lessons, hand_down
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.backends import Backend
-from promptkit.backends.base import innermost
+from promptkit.backends.base import check_backend, innermost
 from promptkit.errors import SettingError, UnsupportedError, explain
 from promptkit.prompts import render, render_answer
 from promptkit.selection import select
@@ -105,7 +105,11 @@ def fit_weights(
     """
     from promptkit.training import train  # Loads torch and transformers.
 
+    check_backend(backend, of="fit")
     local = need_local(backend, tuning.name)
+    if teacher is not None and not callable(getattr(teacher, "predict", None)):
+        must = "a fitted predictor, as fit and load return, or None"
+        raise SettingError(explain("teacher", of=tuning.name, must=must, got=teacher))
     _check_teacher(tuning, teacher, unlabelled)
     lessons = hand_down(
         tuning.asks.task, examples, dev, reasoned=tuning.asks.ask == "reasoned",

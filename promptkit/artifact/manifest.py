@@ -191,10 +191,14 @@ def read_file(path: Path, limit: int, label: str) -> bytes:
         raise
     except OSError as error:
         raise ArtifactError(f"{label} must be a regular file and no link: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ArtifactError(f"{label} must be a regular file")
-        data = file.read(limit + 1)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # before Python makes a file of it, which folders cannot be
+        os.close(descriptor)
+        raise ArtifactError(f"{label} must be a regular file")
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise ArtifactError(f"{label} cannot be read: {error.strerror}") from None
     if len(data) > limit:
         raise ArtifactError(explain("size", of=label, must=f"at most {limit:,} bytes", got=f"{len(data):,} or more"))
     return data

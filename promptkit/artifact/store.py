@@ -36,7 +36,7 @@ from promptkit.artifact.manifest import (
     read_manifest,
     write_manifest,
 )
-from promptkit.errors import ArtifactError, explain
+from promptkit.errors import ArtifactError, check_path, explain
 from promptkit.types import JSONObject
 
 __all__ = ["Stored", "kind_of", "load_folder", "save_folder"]
@@ -109,10 +109,10 @@ def save_folder(
 
 
 def _as_path(folder: str | os.PathLike[str]) -> Path:
-    text = os.fspath(folder)
-    if not text or "\0" in text:
-        raise ArtifactError(explain("folder", of="artifact", must="the path of a folder", got=text))
-    return Path(os.path.abspath(text))  # gives "." a name for messages
+    # The absolute path gives "." a name for messages.
+    return Path(
+        os.path.abspath(check_path(folder, "folder", of="artifact", error=ArtifactError, must="the path of a folder"))
+    )
 
 
 def _checked_payload(files: Mapping[str, bytes | str], of: str) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ from promptkit.assistant.questions import Questions, shipped_questions
 from promptkit.assistant.replies import AssistantReply, Reason, ReplyStream, Tap, Trimmed
 from promptkit.assistant.turns import Composed, as_query, compose, head
 from promptkit.backends import Backend
+from promptkit.backends.base import check_backend
 from promptkit.backends.streaming import OnText
 from promptkit.data import Data
 from promptkit.domains import check_name
@@ -212,6 +213,7 @@ class Assistant:
         """
         from promptkit.assistant.saving import load_assistant
 
+        check_backend(backend, of="Assistant.load")
         return load_assistant(folder, backend, same_model=same_model)
 
     def routing(self) -> Questions:

@@ -62,7 +62,7 @@ def joined(fields: Mapping[str, str]) -> str:
 def shipped_questions(task: Task) -> Questions | None:
     """Returns the questions of a shipped domain, or ``None`` for a domain of one's own, whatever its name."""
     try:
-        shipped = task.name in list_tasks() and load_task(task.name).fields == task.fields
+        shipped = task.name in list_tasks() and load_task(domain_folder(task.name)).fields == task.fields
         return _shipped(task.name, task.fields) if shipped else None
     except (DataError, TaskError):
         return None

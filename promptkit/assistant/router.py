@@ -84,6 +84,10 @@ class Router:
     """
 
     def __init__(self, assistants: Sequence[Assistant], *, refusal: str = REFUSAL) -> None:
+        wrong = [assistant for assistant in assistants if not callable(getattr(assistant, "routing", None))]
+        if wrong:
+            must = "Assistant(predictor) or Assistant.load(folder, backend), each"
+            raise SettingError(explain("assistants", of="Router", must=must, got=wrong[0]))
         names = [assistant.name for assistant in assistants]
         if len(names) < 2 or len(set(names)) < len(names):
             must = "two or more of different names"

@@ -12,6 +12,7 @@ from promptkit.types import Progress, Prompt, Reply, Request, Sampling, ScoreReq
 
 __all__ = [
     "Backend",
+    "check_backend",
     "check_fits",
     "check_logprobs",
     "check_no_weights",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_VERBS = ("generate", "count_tokens", "fingerprint")
 
 MAX_TEMPERATURE = 10.0
 MAX_SCHEMA = 100_000
@@ -323,6 +326,30 @@ def replies(backend: Backend, requests: Sequence[Request]) -> Generator[tuple[in
                 except PromptkitError as why:
                     reply = why
                 yield place, reply
+
+
+def check_backend(value: object, *, of: str) -> None:
+    """Checks that something can answer, where a model is wanted; a name alone cannot.
+
+    Args:
+        value: What was given as the backend.
+        of: Who wants it, for messages.
+
+    Raises:
+        SettingError: It is no backend; says what to pass.
+
+    Example:
+        >>> from promptkit import ScriptedBackend
+        >>> check_backend(ScriptedBackend(["yes"]), of="FewShot.fit")
+    """
+    if not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in _VERBS):
+        return
+    shown = value if value is None or isinstance(value, str) else type(value).__name__
+    do = "pass pk.LocalBackend('reference'), or pk.RemoteBackend('http://localhost:8000/v1', 'my-model') for a server"
+    if isinstance(value, str) and value:
+        address = value.startswith(("http://", "https://"))
+        do = f"pass pk.RemoteBackend({value!r}, 'my-model')" if address else f"pass pk.LocalBackend({value!r})"
+    raise SettingError(explain("backend", of=of, must="a model that answers, not its name", got=shown, do=do))
 
 
 def innermost(backend: Backend) -> Backend:

@@ -6,21 +6,19 @@ import contextlib
 import math
 import os
 import threading
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, cast, get_args
 
-from promptkit.backends.base import Backend, check_request, check_score_request, first_error, replies
+from promptkit.backends.base import Backend, check_backend, check_request, check_score_request, first_error, replies
+from promptkit.backends.cache_flights import Flight, Flights
 from promptkit.backends.cache_key import sample_keys, scope, score_keys
+from promptkit.backends.cache_rows import FINISHES, FREE, Call, Row, assembled, read_score
 from promptkit.backends.cache_store import Store
 from promptkit.errors import BackendError, PromptkitError, UnsupportedError
-from promptkit.types import Completion, Finish, Progress, Prompt, Reply, Request, ScoreRequest, Usage
+from promptkit.types import Progress, Prompt, Reply, Request, ScoreRequest
 
 __all__ = ["CacheStats", "CachedBackend"]
-
-_FREE = Usage()
-_FINISHES = frozenset(get_args(Finish)) - {"error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class CacheStats:
     """What became of the samples and scores that were asked for.
 
     Attributes:
-        hits: Found, or asked for twice in one call.
+        hits: Found, waited for while another thread or process asked, or asked for twice in one call.
         misses: Asked of the backend.
         bad_rows: Damaged rows found on the way; they count as misses and are replaced.
     """
@@ -36,31 +34,6 @@ class CacheStats:
     hits: int = 0
     misses: int = 0
     bad_rows: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A remembered sample: the completion, and its share of the prompt tokens that it was asked for with."""
-
-    completion: Completion
-    prompt_tokens: int
-
-    def to_json(self) -> list[Any]:
-        one = self.completion
-        return [one.text, one.finish, one.tokens, one.logprob, self.prompt_tokens]
-
-    @classmethod
-    def from_json(cls, value: Any) -> _Row | None:
-        """Reads a row; ``None`` if it is none."""
-        if not isinstance(value, list) or len(value) != 5:
-            return None
-        text, finish, tokens, logprob, prompt_tokens = value
-        numbers = all(type(number) is int and number >= 0 for number in (tokens, prompt_tokens))
-        if not isinstance(text, str) or not isinstance(finish, str) or finish not in _FINISHES or not numbers:
-            return None
-        if logprob is not None and not isinstance(logprob, int | float):
-            return None
-        return cls(Completion(text, cast(Finish, finish), tokens, logprob), prompt_tokens)
 
 
 class CachedBackend:
@@ -71,9 +44,10 @@ class CachedBackend:
 
     Each sample is remembered on its own: after 5 samples of a prompt, 20 ask for 15 more. An answer is found again only
     if nothing that can change it has changed: model, server, learned weights, prompt, every field of the sampling, seed
-    and sample index. Many threads and processes may share a file. An answer is stored as soon as it is there, so a run
-    that was killed goes on where it stopped. Failures are never remembered. Damaged rows are asked for again. If the
-    file cannot be read or written, there is one warning, and the work goes on without it.
+    and sample index. Many threads and processes may share a file: one of them asks, and the others wait for its answer
+    (``cache_flights``); who asks may fail or be killed, and another takes its place. An answer is stored as soon as it
+    is there, so a run that was killed goes on where it stopped. Failures are never remembered. Damaged rows are asked
+    for again. If the file cannot be read or written, there is one warning, and the work goes on without it.
 
     A remembered answer keeps its numbers of tokens, so costs in tokens do not depend on the cache; its prompt tokens
     are ``cached_tokens``, and it took no calls and no seconds.
@@ -101,8 +75,10 @@ class CachedBackend:
     """
 
     def __init__(self, backend: Backend, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
+        check_backend(backend, of="CachedBackend")
         self.backend = backend
         self._store = Store(path, max_bytes)
+        self._flights = Flights(self._store)
         self._lock = threading.Lock()
         self._stats = CacheStats()
 
@@ -209,15 +185,24 @@ class CachedBackend:
             raise UnsupportedError(f"stream: {type(self.backend).__name__} cannot stream; use generate")
         check_request(request, of="request")
         keys = sample_keys(request, scope(self.backend))
-        known = self._known(keys)
-        self._count(len(known), len(keys) - len(known))
-        if len(known) == len(keys) == 1:
-            if known[keys[0]].completion.text:
-                yield known[keys[0]].completion.text
-            return _assembled(request, keys, known)
-        reply: Reply = yield from streaming(request)
-        self._keep(request, keys, reply)
-        return reply
+        with self._flights.begin() as flight:
+            known, mine = self._settled(flight, keys)
+            self._count(len(known), len(mine))
+            if len(known) == len(keys) == 1:
+                if known[keys[0]].completion.text:
+                    yield known[keys[0]].completion.text
+                return assembled(request, keys, known)
+            with contextlib.closing(streaming(request)) as pieces:
+                while True:
+                    try:
+                        piece = next(pieces)
+                    except StopIteration as end:
+                        reply: Reply = end.value
+                        break
+                    with flight.rest():
+                        yield piece
+            self._keep(flight, request, keys, reply)
+            return reply
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[tuple[float, int], ...]]:
         """Tells how likely each continuation is, from memory where it is known.
@@ -235,116 +220,132 @@ class CachedBackend:
             check_score_request(request, of=f"requests[{number}]")
         of = scope(self.backend)
         keys = [score_keys(request, of) for request in requests]
-        known = {key: pair for key, value in self._found(keys).items() if (pair := _score(value)) is not None}
-        asked: list[tuple[list[bytes], ScoreRequest]] = []
-        claimed: set[bytes] = set(known)
-        for request, own in zip(requests, keys, strict=True):
-            missing = {key: text for key, text in zip(own, request.continuations, strict=True) if key not in claimed}
-            claimed |= set(missing)
-            if missing:
-                asked.append((list(missing), replace(request, continuations=tuple(missing.values()))))
-        count = sum(len(some) for some, _ in asked)
-        self._count(sum(map(len, keys)) - count, count)
-        if asked:
-            rows = self.backend.score([request for _, request in asked])
-            new = {
-                key: pair
-                for (some, _), row in zip(asked, rows, strict=True)
-                for key, pair in zip(some, row, strict=True)
-            }
-            self._store.put({key: list(pair) for key, pair in new.items() if math.isfinite(pair[0])})
-            known |= new
+        found = self._store.get([key for own in keys for key in own])
+        known = {key: pair for key, value in found.items() if (pair := read_score(value)) is not None}
+        missing = {key for own in keys for key in own if key not in known}
+        self._count(sum(map(len, keys)) - len(missing), 0)
+        with self._flights.begin() as flight:
+            mine = flight.claim(missing) if missing else set()
+            while missing:
+                late = {key: read_score(value) for key, value in self._store.get(list(mine)).items()}
+                come = {key: pair for key, pair in late.items() if pair is not None}
+                flight.done(come)
+                self._count(len(come), len(mine) - len(come))
+                known |= come | self._scored(flight, requests, keys, mine - set(come))
+                missing -= set(known)
+                if missing:
+                    free, direct = flight.wait(missing)
+                    mine = flight.claim(free) | direct
         return [tuple(known[key] for key in own) for own in keys]
+
+    def _scored(
+        self, flight: Flight, requests: Sequence[ScoreRequest], keys: Sequence[Sequence[bytes]], mine: set[bytes]
+    ) -> dict[bytes, tuple[float, int]]:
+        """Asks for the scores of some continuations, and stores them."""
+        left, asked = set(mine), list[tuple[list[bytes], ScoreRequest]]()
+        for request, own in zip(requests, keys, strict=True):
+            some = {key: text for key, text in zip(own, request.continuations, strict=True) if key in left}
+            left -= set(some)
+            if some:
+                asked.append((list(some), replace(request, continuations=tuple(some.values()))))
+        rows = self.backend.score([request for _, request in asked]) if asked else []
+        new = {
+            key: pair for (some, _), row in zip(asked, rows, strict=True) for key, pair in zip(some, row, strict=True)
+        }
+        self._store.put({key: list(pair) for key, pair in new.items() if math.isfinite(pair[0])})
+        flight.done(new)
+        return new
 
     def _replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | PromptkitError]]:
         of = scope(self.backend)
         keys = [sample_keys(request, of) for request in requests]
-        known = self._known([key for own in keys for key in own])
-        owner: dict[bytes, int] = {}
-        asked: list[tuple[int, Request]] = []
-        for place, (request, own) in enumerate(zip(requests, keys, strict=True)):
-            missing = [
-                index
-                for index, key in zip(request.samples, own, strict=True)
-                if key not in known and owner.setdefault(key, place) == place
-            ]
-            if missing:
-                asked.append((place, replace(request, samples=tuple(missing))))
-        self._count(sum(map(len, keys)) - len(owner), len(owner))
-        left = set(range(len(requests)))
+        call = Call(requests, keys, self._known([key for own in keys for key in own]))
+        self._count(sum(map(len, keys)) - len(call.place), 0)
+        with self._flights.begin() as flight:
+            yield from call.finished()
+            free, direct = call.missing(), set[bytes]()
+            while free or direct:
+                mine = flight.claim(free) | direct
+                late = self._late(flight, call, mine)
+                yield from call.finished(late)
+                self._count(0, len(mine - late))
+                with contextlib.closing(self._asked(flight, call, mine - late)) as asked:
+                    for own in asked:
+                        for result in call.finished(own):
+                            with flight.rest():
+                                yield result
+                free, direct = set(), set()
+                while not free and not direct and (missing := call.missing()):
+                    free, direct = flight.wait(missing)
+                    late = self._late(flight, call, free)
+                    free -= late
+                    yield from call.finished(late)
 
-        failed: dict[int, PromptkitError] = {}
-        costs: dict[int, Usage] = {}
+    def _late(self, flight: Flight, call: Call, keys: set[bytes]) -> set[bytes]:
+        """Finds samples that others stored since they were looked up last; returns their keys."""
+        late = self._known(list(keys), again=True)
+        call.known |= late
+        flight.done(late)
+        self._count(len(late), 0)
+        return set(late)
 
-        def whole(place: int) -> tuple[int, Reply]:
-            left.discard(place)
-            new = [key for key in keys[place] if owner.get(key) == place]
-            return place, _assembled(requests[place], keys[place], known, costs.get(place, _FREE), new)
-
-        for place, own in enumerate(keys):
-            if all(key in known for key in own):
-                yield whole(place)
-        with contextlib.closing(replies(self.backend, [request for _, request in asked])) as found:
+    def _asked(self, flight: Flight, call: Call, mine: set[bytes]) -> Generator[list[bytes], None, None]:
+        """Asks for some samples, puts them into the call and the file, and tells of those of each reply."""
+        asked = call.parts(mine)
+        with contextlib.closing(replies(self.backend, [request for _, request, _ in asked])) as found:
             for number, reply in found:
-                place, request = asked[number]
+                place, request, own = asked[number]
                 if isinstance(reply, PromptkitError):
-                    failed[place] = reply
-                    left.discard(place)
-                    yield place, reply
-                    continue
-                known.update(self._keep(request, sample_keys(request, of), reply))
-                costs[place] = reply.usage
-                if all(key in known for key in keys[place]):
-                    yield whole(place)
-        for place in sorted(left):  # they share samples with others
-            lost = [failed[owner[key]] for key in keys[place] if key not in known]
-            yield (place, lost[0]) if lost else whole(place)
+                    call.failed |= dict.fromkeys(own, reply)
+                    flight.fail(own)
+                else:
+                    call.known |= self._keep(flight, request, own, reply)
+                    call.costs[place] = call.costs.get(place, FREE) + reply.usage
+                    call.new |= set(own)
+                yield own
+        if call.lacks(mine):
+            raise BackendError(f"{self.name}: there must be a reply to each of {len(asked)} requests, got fewer")
 
-    def _found(self, keys: Sequence[Sequence[bytes]]) -> dict[bytes, Any]:
-        return self._store.get([key for own in keys for key in own])
+    def _settled(self, flight: Flight, keys: Sequence[bytes]) -> tuple[dict[bytes, Row], set[bytes]]:
+        """Claims the keys of one request, or waits for answers; returns those known, and those to be asked for."""
+        known, mine = self._known(keys), set[bytes]()
+        missing = set(keys) - set(known)
+        free, direct = set(missing), set[bytes]()
+        while missing:
+            mine |= (flight.claim(free) if free else set()) | direct
+            known |= self._known(list(missing), again=True)
+            flight.done(known)
+            mine -= set(known)
+            missing -= set(known) | mine
+            if missing:
+                free, direct = flight.wait(missing)
+        return known, mine
 
-    def _known(self, keys: Sequence[bytes]) -> dict[bytes, _Row]:
+    def _known(self, keys: Sequence[bytes], *, again: bool = False) -> dict[bytes, Row]:
         values = self._store.get(keys)
-        rows = {key: _Row.from_json(value) for key, value in values.items()}
+        rows = {key: Row.from_json(value) for key, value in values.items()}
         bad = sum(row is None for row in rows.values())
-        if bad:
+        if bad and not again:
             with self._lock:
                 self._stats = replace(self._stats, bad_rows=self._stats.bad_rows + bad)
         return {key: row for key, row in rows.items() if row is not None}
 
-    def _keep(self, request: Request, keys: Sequence[bytes], reply: Reply) -> dict[bytes, _Row]:
+    def _keep(self, flight: Flight, request: Request, keys: Sequence[bytes], reply: Reply) -> dict[bytes, Row]:
         """Stores the samples of a reply, if it is what was asked for."""
         indices = tuple(completion.index for completion in reply.completions)
-        if indices != request.samples or any(one.finish not in _FINISHES for one in reply.completions):
+        if indices != request.samples or any(one.finish not in FINISHES for one in reply.completions):
             raise BackendError(
                 f"{self.name}: the reply must hold whole completions of samples {request.samples}, got {indices}; "
                 "nothing of it was stored"
             )
         share, rest = divmod(reply.usage.prompt_tokens, len(keys))
         pairs = enumerate(zip(keys, reply.completions, strict=True))
-        rows = {key: _Row(one, share + rest * (place == 0)) for place, (key, one) in pairs}
+        rows = {key: Row(one, share + rest * (place == 0)) for place, (key, one) in pairs}
         finite = {k: r for k, r in rows.items() if r.completion.logprob is None or math.isfinite(r.completion.logprob)}
         self._store.put({key: row.to_json() for key, row in finite.items()})
+        flight.done(keys)
         return rows
 
     def _count(self, hits: int, misses: int) -> None:
         with self._lock:
             self._stats = replace(self._stats, hits=self._stats.hits + hits, misses=self._stats.misses + misses)
-
-
-def _assembled(
-    request: Request, keys: Sequence[bytes], known: dict[bytes, _Row], usage: Usage = _FREE, new: Collection[bytes] = ()
-) -> Reply:
-    """Makes a reply of remembered samples and of new ones, with what the new ones cost."""
-    rows = [known[key] for key in keys]
-    completions = tuple(replace(r.completion, index=i) for r, i in zip(rows, request.samples, strict=True))
-    old = [row for key, row in zip(keys, rows, strict=True) if key not in new]
-    prompt = sum(row.prompt_tokens for row in old)
-    return Reply(completions, usage + Usage(0, prompt, prompt, sum(row.completion.tokens for row in old)))
-
-
-def _score(value: Any) -> tuple[float, int] | None:
-    """Reads a remembered score; ``None`` if it is none."""
-    if not isinstance(value, list) or len(value) != 2 or type(value[1]) is not int:
-        return None
-    return (float(value[0]), value[1]) if isinstance(value[0], int | float) else None

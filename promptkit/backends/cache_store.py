@@ -18,12 +18,11 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, check_path, explain
 
-__all__ = ["Store"]
+__all__ = ["TOGETHER", "Store", "transaction"]
 
 T = TypeVar("T")
 
@@ -34,7 +33,8 @@ CREATE INDEX answers_by_use ON answers (used);
 """
 _PATIENCE = 60.0  # seconds for which the lock of other processes is waited for
 _FRESH = 60_000  # milliseconds for which a use need not be written down again
-_TOGETHER = 500  # keys per question: SQLite has a limit of its own
+TOGETHER = 500
+"""Keys per question: SQLite has a limit of its own."""
 _INHERITED: list[sqlite3.Connection] = []  # of the parent of a fork: closing them here would touch its locks
 
 
@@ -53,7 +53,7 @@ class Store:
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 2**16:
             must = "an integer of at least 65,536"
             raise SettingError(explain("max_bytes", of="CachedBackend", must=must, got=max_bytes))
-        self.path = Path(path)
+        self.path = check_path(path, "path", of="CachedBackend")
         self.bad_rows = 0
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
@@ -82,6 +82,21 @@ class Store:
         """
         if values and not self._read_only:
             self._guarded(lambda: self._put(values), None, writing=True)
+
+    def use(self, work: Callable[[sqlite3.Connection], T], otherwise: T, *, writing: bool = False) -> T:
+        """Does other work on the file, under the rules of ``get`` and ``put``.
+
+        Args:
+            work: What is done with the connection.
+            otherwise: What is returned where the file cannot be used.
+            writing: Whether it writes.
+
+        Returns:
+            What ``work`` returns, or ``otherwise``.
+        """
+        if writing and self._read_only:
+            return otherwise
+        return self._guarded(lambda: work(self._open()), otherwise, writing=writing)
 
     def close(self) -> None:
         """Closes the file; a later call opens it again."""
@@ -160,7 +175,7 @@ class Store:
     def _set_up(self, connection: sqlite3.Connection) -> None:
         """Makes the table, unless another process did, and refuses a file with something else in it."""
         if _whose(connection) != _APPLICATION:
-            with _transaction(connection):
+            with transaction(connection):
                 found = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
                 if _whose(connection) != _APPLICATION:  # by now another process may have been here
                     if found or _whose(connection):
@@ -185,8 +200,8 @@ class Store:
         stale: list[bytes] = []
         now = time.time_ns() // 1_000_000
         wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), _TOGETHER):
-            some = wanted[start : start + _TOGETHER]
+        for start in range(0, len(wanted), TOGETHER):
+            some = wanted[start : start + TOGETHER]
             marks = ",".join("?" * len(some))
             query = f"SELECT key, value, hash, used FROM answers WHERE key IN ({marks})"
             for key, value, digest, used in connection.execute(query, some):
@@ -206,7 +221,7 @@ class Store:
         """Throws bad rows out and notes what was used. If that fails, what was found is still good."""
         if not bad and not stale:
             return
-        with contextlib.suppress(sqlite3.Error), _transaction(self._open()) as connection:
+        with contextlib.suppress(sqlite3.Error), transaction(self._open()) as connection:
             connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in bad])
             connection.executemany("UPDATE answers SET used = ? WHERE key = ?", [(now, key) for key in stale])
 
@@ -216,7 +231,7 @@ class Store:
         for key, value in values.items():
             text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
             rows.append((key, text, _hash(key, text.encode()), now))
-        with _transaction(self._open()) as connection:
+        with transaction(self._open()) as connection:
             connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", rows)
             self._make_room(connection)
 
@@ -240,7 +255,8 @@ class Store:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Does all of the block or nothing, with the lock for writing from its first moment."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection

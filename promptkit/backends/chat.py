@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from promptkit.errors import TemplateError, UnsupportedError
-from promptkit.template_budget import CHARS_PER_STEP, MAX_CHARS, Budget, rendering
+from promptkit.template_rules import CHARS_PER_STEP, MAX_CHARS, Budget, rendering
 from promptkit.types import Message
 
 __all__ = ["fold_system", "render_chat"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from string import Formatter
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment, SandboxedFormatter, safe_range
 from jinja2.utils import Namespace
 
 from promptkit.errors import TemplateError
-from promptkit.template_budget import current_budget, replaced_length, weigh
+from promptkit.template_rules import current_budget, replaced_length, weigh
 
 __all__ = [
     "DEEP_TESTS",
@@ -68,7 +68,9 @@ _SORTING = {"dictsort", "groupby", "max", "min", "sort", "unique"}
 _SMALL = {"batch": 10_000, "indent": 1_000, "round": 300, "slice": 10_000, "tojson": 16}  # most of any whole number
 _MAX_BITS = 4096
 _MAX_INDENTED = 32
-_WIDE = re.compile(r"\d{4,}|%[-+ #0.\d]*\*")
+_PARENTHESIS = re.compile(r"[()]")
+_SPEC = re.compile(r"[-+ #0-9.*]*")
+_WIDE = re.compile(r"\d{4}|\*")
 _TEXT_METHODS = {
     "capitalize",
     "casefold",
@@ -143,8 +145,23 @@ def pay_operator(operator: str, left: Any, right: Any) -> None:
             paid(value)
 
 
+def _specs(text: str) -> Iterator[str]:
+    """Yields flags, width and precision of every place of a format of the operator ``%``."""
+    place = 0
+    while (place := text.find("%", place) + 1) > 0:
+        if text.startswith("(", place):  # a name, in which parentheses may stand in pairs
+            depth = 1
+            while depth and (found := _PARENTHESIS.search(text, place + 1)):
+                place, depth = found.start(), depth + (1 if found.group() == "(" else -1)
+            place += 1
+        spec = _SPEC.match(text, place)
+        if spec:
+            yield spec.group()
+            place = spec.end() + 1
+
+
 def _pay_percent(text: str, values: Any) -> None:
-    if _WIDE.search(text):
+    if any(map(_WIDE.search, _specs(text))):
         raise TemplateError("a format must have widths of at most 999, got a larger one")
     budget = current_budget()
     budget.handle(1000 * text.count("%") + len(text))

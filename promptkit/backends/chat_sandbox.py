@@ -2,7 +2,7 @@
 
 A chat template comes with a model, so a stranger wrote it. It renders as transformers renders it, byte for byte, but it
 cannot run long or fill the memory: code that is generated for it pays per block, loop step, filter, call, operator and
-output (``promptkit.template_budget``), constants are not computed while compiling, and only what chat templates use is
+output (``promptkit.template_rules``), constants are not computed while compiling, and only what chat templates use is
 offered. What is left out of Jinja2: including other templates, blocks, autoescaping, ``lipsum``, and the filters
 ``pprint``, ``random``, ``urlize`` and ``xmlattr``.
 """
@@ -24,7 +24,7 @@ from jinja2.utils import Cycler, Joiner, pass_context
 
 from promptkit.backends import chat_prices as prices
 from promptkit.errors import TemplateError
-from promptkit.template_budget import CHARS_PER_STEP, current_budget
+from promptkit.template_rules import CHARS_PER_STEP, current_budget
 
 __all__ = ["ChatSandbox"]
 
@@ -49,6 +49,9 @@ class _Steps:
 
     def __len__(self) -> int:
         return len(self._inner)
+
+    def __bool__(self) -> bool:
+        return bool(self._inner)
 
 
 def _price(node: nodes.Node) -> int:
@@ -143,7 +146,7 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
     """The environment of one chat template, with the names that transformers gives to chat templates.
 
     Example:
-        >>> from promptkit.template_budget import rendering
+        >>> from promptkit.template_rules import rendering
         >>> with rendering():
         ...     ChatSandbox().compiled("{% for m in messages %}{{ m.content }}{% endfor %}").render(messages=[])
         ''

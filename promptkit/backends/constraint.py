@@ -55,7 +55,7 @@ class Grammars:
             from llguidance import LLTokenizer
         except ImportError:
             raise MissingExtraError(
-                "typed answers of a local model need llguidance; run: pip install 'promptkit[typed]'"
+                "typed answers of a local model need llguidance; run: pip install llguidance"
             ) from None
         text = tokenizer.backend_tokenizer.to_str()
         self._tokenizer = LLTokenizer(text, n_vocab=vocabulary, eos_token=sorted(eos) or None)

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from promptkit.errors import BackendError
+from promptkit.errors import BackendError, opens
 
 __all__ = ["declared_form", "fingerprint", "fingerprint_of_settings", "resolve", "weight_files"]
 
@@ -28,6 +28,7 @@ _MAX_INDEX = 100_000_000  # bytes; the largest published ones have ten million
 _SETTINGS_FILES = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
+@opens(BackendError, of="LocalBackend", which="name", others=True)
 def resolve(name: str | Path, *, local_files_only: bool) -> Path:
     """Finds the folder of a model.
 

@@ -113,14 +113,21 @@ class Http:
         """
         async with self._slot(path), contextlib.AsyncExitStack() as stack:
 
-            async def attempt() -> httpx2.Response:
-                return await stack.enter_async_context(self._opened(path, body))
+            async def attempt() -> tuple[bytes, AsyncGenerator[bytes, None]]:
+                async with contextlib.AsyncExitStack() as opening:
+                    response = await opening.enter_async_context(self._opened(path, body))
+                    pieces = await opening.enter_async_context(contextlib.aclosing(self._pieces(response, path)))
+                    first = await anext(pieces, b"")
+                    if not first or "html" in response.headers.get("content-type", ""):
+                        raise self._no_json(first, response, path)
+                    await stack.enter_async_context(opening.pop_all())
+                    return first, pieces
 
-            response = await self._tried(attempt, path)
+            first, pieces = await self._tried(attempt, path)
+            yield first
             try:
-                async with contextlib.aclosing(self._pieces(response, path)) as pieces:
-                    async for piece in pieces:
-                        yield piece
+                async for piece in pieces:
+                    yield piece
             except _Again as again:
                 raise again.error from None
 
@@ -262,17 +269,15 @@ class Http:
         try:
             return json.loads(body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
-            kind = response.headers.get("content-type", "none")[:60]
-            start = self.key.hide(body[:4096].decode("utf-8", "replace"))[:80]
-            shown = repr(start) if body.strip() else "an empty body"
-            known = "json" in kind
-            do = "" if known else "; is this the address of an OpenAI-compatible server, up to its version?"
-            raise _Again(
-                BackendError(
-                    f"{self.what(path)}: the answer must be whole JSON, got content-type {kind!r} and {shown}{do}"
-                ),
-                retry_after(response.headers),
-            ) from None
+            raise self._no_json(body, response, path) from None
+
+    def _no_json(self, body: bytes, response: httpx2.Response, path: str) -> Exception:
+        kind = response.headers.get("content-type", "none")[:60]
+        start = self.key.hide(body[:4096].decode("utf-8", "replace"))[:80]
+        shown = repr(start) if body.strip() else "an empty body"
+        do = "" if "json" in kind else "; is this the address of an OpenAI-compatible server, up to its version?"
+        text = f"{self.what(path)}: the answer must be whole JSON, got content-type {kind!r} and {shown}{do}"
+        return _Again(BackendError(text), retry_after(response.headers))
 
     def _fresh_client(self) -> httpx2.AsyncClient:
         """The client of the running loop: connections cannot move from one loop to another."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any, TextIO
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import promptkit
-from promptkit.cli import chat, climb, compare, demo, doctor, domains, export, fit, plan, report, run, vote
+from promptkit.cli import chat, climb, compare, demo, doctor, domains, export, fit, interrupts, plan, report, run, vote
 from promptkit.cli.options import wants_traceback
-from promptkit.cli.show import printable
+from promptkit.cli.show import OutputError, say, say_error
+from promptkit.cli.streams import guarded
 from promptkit.errors import PromptkitError
 
 __all__ = ["app"]
+
+# The base of every error of arguments, which typer takes from click or from its own copy of click.
+_UsageFault: Any = typer.BadParameter.__mro__[2]
 
 
 def _show_warning(
@@ -27,22 +34,84 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Prints a warning without the source line that raised it, which tells a user of the command nothing."""
-    print(f"warning: {printable(str(message))}", file=sys.stderr)
+    say_error(f"warning: {message}")
+
+
+def _show_usage(error: Any) -> int:
+    """Prints what is wrong with the arguments, and returns the exit code.
+
+    Not left to typer, which prints arguments as they are, and cuts long messages into a box.
+    """
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ != "NoArgsIsHelpError":  # whose help was printed
+        if context is not None:
+            say_error(context.get_usage())
+            say_error(f"Try '{context.command_path} {context.help_option_names[-1]}' for help.")
+        message = re.sub(r"[\n\t]+", " ", error.format_message())
+        say_error(f"error: {message}")
+    return int(error.exit_code)
+
+
+class _Command(TyperCommand):
+    """A command that says what an interrupt leaves of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        interrupts.running(str(ctx.info_name), ctx.params)
+        return super().invoke(ctx)
 
 
 class _Group(TyperGroup):
-    """A group that turns promptkit's errors into one line and exit code 1."""
+    """A group that ends every fault in one line and an exit code."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs a command, and ends the process in standalone mode."""
+
+        def work() -> int:
+            try:
+                code = TyperGroup.main(self, *args, **{**extra, "standalone_mode": False})
+            except _UsageFault as error:
+                return _show_usage(error)
+            return code if isinstance(code, int) else 0
+
+        with interrupts.listening():
+            try:
+                code = guarded(work)
+            except KeyboardInterrupt:  # after the command, or in what surrounds it
+                code = interrupts.INTERRUPTED
+            if code == interrupts.INTERRUPTED and interrupts.pressed():
+                interrupts.tell()
+        if standalone_mode:
+            sys.exit(code)
+        return code
 
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
-            except PromptkitError as error:
+            except (typer.Exit, _UsageFault, OutputError):
+                raise
+            except (Exception, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt) or interrupts.pressed():
+                    interrupts.tell()
+                    raise typer.Exit(interrupts.INTERRUPTED) from None
                 if wants_traceback(ctx):
-                    raise
-                print(f"error: {printable(str(error))}", file=sys.stderr)
+                    say_error(traceback.format_exc().rstrip("\n"), one_line=False)
+                else:
+                    say_error(f"error: {_told(error)}")
                 raise typer.Exit(1) from None
+
+
+def _told(error: Exception) -> str:
+    """Says what went wrong in one line."""
+    if isinstance(error, PromptkitError):
+        return str(error)
+    if isinstance(error, OSError):
+        name = f"{os.fspath(error.filename)!s}: " if isinstance(error.filename, str | os.PathLike) else ""
+        return f"{name}{error.strerror or error}; see that the file or folder is there and may be used"
+    if isinstance(error, MemoryError):
+        return "memory is short; use a smaller model, batch or data set"
+    return f"{type(error).__name__}: {error}; this is a fault of promptkit: --traceback shows where"
 
 
 app = typer.Typer(
@@ -57,7 +126,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"promptkit {promptkit.__version__}")
+        say(f"promptkit {promptkit.__version__}")
         raise typer.Exit
 
 
@@ -70,17 +139,17 @@ def _options(
     """Takes the options that stand before a command."""
 
 
-app.command("tasks")(domains.tasks)
-app.command("new")(domains.new)
-app.command("fit")(fit.fit)
-app.command("predict")(run.predict)
-app.command("eval")(run.evaluate)
-app.command("vote")(vote.vote)
-app.command("climb")(climb.climb)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("chat")(chat.chat)
-app.command("plan")(plan.plan)
-app.command("export")(export.export)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
+app.command("tasks", cls=_Command)(domains.tasks)
+app.command("new", cls=_Command)(domains.new)
+app.command("fit", cls=_Command)(fit.fit)
+app.command("predict", cls=_Command)(run.predict)
+app.command("eval", cls=_Command)(run.evaluate)
+app.command("vote", cls=_Command)(vote.vote)
+app.command("climb", cls=_Command)(climb.climb)
+app.command("compare", cls=_Command)(compare.compare)
+app.command("report", cls=_Command)(report.report)
+app.command("chat", cls=_Command)(chat.chat)
+app.command("plan", cls=_Command)(plan.plan)
+app.command("export", cls=_Command)(export.export)
+app.command("demo", cls=_Command)(demo.demo)
+app.command("doctor", cls=_Command)(doctor.doctor)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as json_lines
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from promptkit.cli import interrupts
 from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     ApiKeyEnv,
@@ -24,7 +25,7 @@ from promptkit.cli.options import (
     Traceback,
 )
 from promptkit.cli.run import choose_adapter
-from promptkit.cli.show import print_json, printable
+from promptkit.cli.show import JOINERS, print_json, say, say_error
 from promptkit.errors import BackendError, PromptkitError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def chat(
     talk = assistant.chat(given=fields, seed=seed)
     live = sys.stdin.isatty() and not json
     if live:
-        print(f"{assistant.name} on {printable(backend.name)}. {_HELP}")
+        say(f"{assistant.name} on {backend.name}. {_HELP}")
     asked, failed = 0, list[PromptkitError]()
     for line in _lines(live):
         if line == "/quit":
@@ -100,7 +101,7 @@ def chat(
             if traceback:
                 raise
             failed.append(error)
-            print(f"error: {printable(str(error))}", file=sys.stderr)
+            say_error(f"error: {error}")
     if failed and not live:
         raise BackendError(f"{len(failed)} of {asked} questions could not be answered; the first: {failed[0]}")
 
@@ -156,7 +157,7 @@ def _lines(live: bool) -> Iterator[str]:
     while True:
         try:
             line = input("> " if live else "").strip()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         except UnicodeDecodeError as error:
             raise BackendError(f"standard input must be UTF-8, got byte 0x{error.object[error.start]:02x}") from None
@@ -170,18 +171,33 @@ def _answer(talk: pk.Chat, line: str, *, live: bool, json: bool) -> None:
         reply = talk.send(question)
         if json:
             print_json([_record(line, reply)], lines=True)
-            sys.stdout.flush()
         else:
-            print(printable(" ".join(reply.text.split())) + _mark(reply), flush=True)
+            say(" ".join(reply.text.split()) + _mark(reply), at_once=True)
         return
     stream = talk.stream(question)
     try:
-        for piece in stream:
-            print(printable(piece), end="", flush=True)
+        for piece in _printable_pieces(stream):
+            say(piece, end="", at_once=True)
     except KeyboardInterrupt:
-        print(" [stopped; this turn does not count]")
+        interrupts.forget()  # it ended the answer, not the conversation
+        say(" [stopped; this turn does not count]")
         return
-    print(_mark(stream.reply))
+    say(_mark(stream.reply))
+
+
+def _printable_pieces(pieces: Iterable[str]) -> Iterator[str]:
+    """Cuts a stream anew, so that no sign of several characters, such as an emoji with joiners, is cut in two."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        cut = len(held) - (not held[-1:].isascii())
+        while cut > 0 and any(char in JOINERS for char in held[cut - 1 : cut + 1]):
+            cut -= 1
+        if cut > 0:
+            yield held[:cut]
+            held = held[cut:]
+    if held:
+        yield held
 
 
 def _as_fields(line: str) -> str | dict[str, str]:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from promptkit.cli.models import open_model
-from promptkit.cli.options import AllowLeakage, ApiKeyEnv, BaseUrl, Cache, Json, Traceback
-from promptkit.cli.show import Bar, print_json, print_table, printable
+from promptkit.cli.options import (
+    AllowLeakage,
+    ApiKeyEnv,
+    BaseUrl,
+    Cache,
+    Columns,
+    Delimiter,
+    Encoding,
+    Json,
+    Traceback,
+    reading,
+)
+from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -19,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["climb"]
 
 _MISSED, _NOTHING = 3, 1
-_INTERRUPTED = 143  # what a shell reports of a process that SIGTERM ended
+_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}  # what a shell reports of a process that they ended
 _COLUMNS = ("domain", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s")
 
 
@@ -45,6 +62,9 @@ def climb(
     data: Annotated[
         str | None, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default the task's.")
     ] = None,
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     target: Annotated[
         str | None,
         typer.Option(
@@ -82,6 +102,12 @@ def climb(
     folds: Annotated[
         str | None, typer.Option("--folds", metavar="N", help="Folds of cross-fitting, 0 for none. Default: auto.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", metavar="FIELD", help="Field that dependent items share, as several questions on one document."
+        ),
+    ] = None,
     allow_leakage: AllowLeakage = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything.")] = None,
     report: Annotated[
@@ -110,8 +136,8 @@ def climb(
         raise typer.BadParameter(f"must have different names, got {', '.join(names)}", param_hint="TASK")
     given = {
         "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache,
-        "data": data, "margin": margin, "confidence": confidence, "seed": seed,
-        "unlabelled": unlabelled, "on_leakage": "force" if allow_leakage else None,
+        **reading(column, delimiter, encoding), "data": data, "margin": margin, "confidence": confidence, "seed": seed,
+        "unlabelled": unlabelled, "group": group, "on_leakage": "force" if allow_leakage else None,
         "test_items": test_items, "rungs": _split(rungs), "folds": _folds(folds), "folder": folder,
         "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},
     }  # fmt: skip
@@ -131,21 +157,63 @@ def climb(
             page.parent.mkdir(parents=True, exist_ok=True)
             result.report(page)
         if not json:
-            print(printable(str(result)), end="\n\n" if several else "\n", flush=True)
+            say(str(result), end="\n\n" if several else "\n", at_once=True)
         records.append(result.record)
     _end(records, pages if report else [], json=json)
 
 
+class _Interrupted(BaseException):
+    """SIGTERM or SIGINT came; not an ``Exception``, which a rung could take for a failure of its own."""
+
+
 def _climb(settings: ClimbConfig, backend: pk.Backend, resume: bool) -> pk.ClimbResult:
-    """One climb with its progress; a polite end of a training is one of the command."""
+    """One climb with its progress; it ends alike on SIGTERM and on SIGINT (Ctrl-C), also in a training."""
     import promptkit as pk
 
-    with Bar(settings.task) as bar:
-        try:
+    came = [signal.SIGTERM]
+    try:
+        with _listening(came), Bar(settings.task) as bar:
             return settings.climb(backend, resume=resume, progress=_show(bar))
-        except pk.TrainingStopped as stopped:
-            print(f"stopped: {printable(str(stopped))}; go on with --resume", file=sys.stderr)
-            raise typer.Exit(_INTERRUPTED) from None
+    except (_Interrupted, pk.TrainingStopped) as stopped:
+        # A training hears signals by itself, ends after its step and keeps a checkpoint.
+        if getattr(getattr(stopped, "log", None), "stopped", "") == "sigint":
+            came[0] = signal.SIGINT
+    say_error(f"interrupted: {_kept(settings, resume)}")
+    raise typer.Exit(_CODES[came[0]])
+
+
+@contextlib.contextmanager
+def _listening(came: list[signal.Signals]) -> Iterator[None]:
+    """Raises ``_Interrupted`` inside the block when a signal comes, and notes which; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in _CODES}
+    mine = [one for one in _CODES if before[one] is not signal.SIG_IGN]  # under nohup signals stay ignored
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came[0] = signal.Signals(number)
+        for one in mine:
+            signal.signal(one, signal.SIG_DFL)
+        raise _Interrupted
+
+    try:
+        for one in mine:
+            signal.signal(one, note)
+        yield
+    finally:
+        for one in mine:
+            earlier = before[one]
+            signal.signal(one, earlier if earlier is not None else signal.SIG_DFL)
+
+
+def _kept(settings: ClimbConfig, resume: bool) -> str:
+    """Says what an interrupted climb leaves, and how to go on."""
+    again = shlex.join(["promptkit", *sys.argv[1:]])
+    if settings.folder:
+        return f"what was finished is kept in {settings.folder}; go on with: {again}{'' if resume else ' --resume'}"
+    kept = f"answers that had come are kept in {settings.cache}" if settings.cache else "nothing was kept"
+    return f"{kept}; with --folder FOLDER a climb can go on with --resume; start again with: {again}"
 
 
 def _settings(task: str, config: str, target: str | None, several: bool, given: dict[str, Any]) -> ClimbConfig:
@@ -171,7 +239,7 @@ def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
     elif len(records) > 1:
         print_table(_COLUMNS, [_row(record) for record in records], numbers=_COLUMNS[3:])
         reasons = [f"{one.task.name}: {_reason(one)}" for one in records]
-        print("", *map(printable, reasons), "", *(f"{page} is written" for page in pages), sep="\n")
+        say("\n".join(["", *reasons, "", *(f"{page} is written" for page in pages)]))
     decisions = [record.decision for record in records]
     if any(decision is None or decision.winner is None for decision in decisions):
         raise typer.Exit(_NOTHING)

@@ -14,14 +14,19 @@ from promptkit.cli.options import (
     ApiKeyEnv,
     BaseUrl,
     Cache,
+    Columns,
     DataSource,
+    Delimiter,
+    Encoding,
     GroupBy,
     Json,
     Model,
     Seed,
     Traceback,
+    reading,
 )
-from promptkit.cli.show import Bar, print_json, printable
+from promptkit.cli.reports import count_errors, end_with
+from promptkit.cli.show import Bar, print_json, say
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -55,6 +60,9 @@ def compare(
         typer.Option("--failures", help="Failed items score 0, or are left out for every arm."),
     ] = "zero",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[
@@ -88,8 +96,12 @@ def compare(
         promptkit eval apples --shots 0,4 --json > reports.json
 
         promptkit compare reports.json --baseline zero-shot --margin 0.02
+
+    Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 more than a tenth of the
+    requests of one arm failed.
     """
     import promptkit as pk
+    from promptkit.task import examples_source
 
     known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache))
     running = [one for one in known.values() if not isinstance(one, Mapping)]
@@ -97,7 +109,8 @@ def compare(
     if running:
         task = running[0].task
         leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-        found_data = pk.load_examples(data or task.name, task=task, group=group or None, on_leakage=leakage)
+        source, how = data or examples_source(task), reading(column, delimiter, encoding)
+        found_data = pk.load_examples(source, task=task, group=group or None, on_leakage=leakage, **how)
         examples = found_data.splits[split][:limit]
     with Bar("comparing") as bar:
         found = pk.compare(
@@ -119,13 +132,17 @@ def compare(
         "per_hour": price_hour,
     }
     price = pk.Price(**prices) if any(prices.values()) else None
+    asked = {name: found.reports[name] for name, one in known.items() if not isinstance(one, Mapping)}
     sums = _paybacks(found, known, price) if break_even else {}
     if json:
-        print_json({**found.to_dict(), **({"break_even": {k: v.to_dict() for k, v in sums.items()}} if sums else {})})
-        return
-    print(found.table)
-    for name, one in sums.items():
-        print(printable(f"\n{name} instead of {found.baseline}\n{one}"))
+        more: dict[str, Any] = {"break_even": {k: v.to_dict() for k, v in sums.items()}} if sums else {}
+        more |= {"errors": {name: count_errors(report) for name, report in asked.items()}} if asked else {}
+        print_json({**found.to_dict(), **more})
+    else:
+        say(found.table)
+        for name, one in sums.items():
+            say(f"\n{name} instead of {found.baseline}\n{one}")
+    end_with(asked)
 
 
 def _open(texts: list[str], make: Callable[[], pk.Backend]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import typer
 
 from promptkit.cli.models import open_model
 from promptkit.cli.options import ApiKeyEnv, BaseUrl, Cache, Json, Model, Seed, Select, Traceback, parse_shots
-from promptkit.cli.reports import describe, print_reports
+from promptkit.cli.reports import describe, end_with, print_reports
 from promptkit.cli.run import choose_adapter
 from promptkit.cli.show import Bar
 
@@ -44,11 +44,15 @@ def demo(
     """Evaluate every shipped domain with zero, four and eight demonstrations, and print the table.
 
     Where a domain has a reasoning template, four reasoned demonstrations follow: greedy, and with a vote.
+
+    Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 more than a tenth of the
+    requests of one line failed.
     """
     import promptkit as pk
+    from promptkit.domains import domain_folder
 
     numbers = parse_shots(shots)
-    sources = domain or pk.list_tasks()
+    sources = domain or [str(domain_folder(name)) for name in pk.list_tasks()]
     tasks = [pk.load_task(source) for source in sources]
     data = {task.name: pk.load_examples(source) for task, source in zip(tasks, sources, strict=True)}
     backend = open_model(model, base_url, api_key_env, cache)
@@ -68,6 +72,7 @@ def demo(
                     predictor, found.test[:items], [task.metric], seed=seed, progress=progress
                 )
     print_reports(reports, model=model, json=json)
+    end_with({f"{domain}, {name}": report for (domain, name), report in reports.items()})
 
 
 def _rungs(task: pk.Task, shots: list[int], samples: int) -> list[tuple[int, str, int, str]]:

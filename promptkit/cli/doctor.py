@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from promptkit.cli.options import Json, Model, NoServer, Traceback
-from promptkit.cli.show import print_json, printable
+from promptkit.cli.show import print_json, say
 
 __all__ = ["doctor"]
 
@@ -28,12 +28,12 @@ def doctor(
     machine = machine_facts()
     versions = {"promptkit": pk.__version__, **machine.pop("versions")}
     if not json:  # before the model is loaded, so that it is told also when that fails
-        print(printable("\n".join(_machine_lines(versions, machine))))
+        say("\n".join(_machine_lines(versions, machine)))
     told = model_facts(pk.LocalBackend(model))
     if json:
         print_json({"versions": versions, "machine": machine, "model": told})
     else:
-        print(printable("\n".join(_model_lines(told))))
+        say("\n".join(_model_lines(told)))
 
 
 def _machine_lines(versions: dict[str, str], machine: dict[str, Any]) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from promptkit.cli.options import Json, Traceback
-from promptkit.cli.show import print_json, print_table
+from promptkit.cli.show import print_json, print_table, say
 
 __all__ = ["new", "tasks"]
 
@@ -15,10 +17,12 @@ __all__ = ["new", "tasks"]
 def tasks(json: Json = False, traceback: Traceback = False) -> None:
     """List the shipped domains with their sizes."""
     import promptkit as pk
+    from promptkit.domains import domain_folder
 
     found: list[dict[str, Any]] = []
     for name in pk.list_tasks():
-        task, data = pk.load_task(name), pk.load_examples(name, on_leakage="ignore")
+        folder = domain_folder(name)
+        task, data = pk.load_task(folder), pk.load_examples(folder, on_leakage="ignore")
         found.append(
             {
                 "name": name,
@@ -57,10 +61,17 @@ def new(
     """Make the folder of a new domain, with settings, a template and tiny data to replace."""
     import promptkit as pk
 
-    path = pk.new_task(name, folder)
-    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    made = pk.new_task(name, folder)
+    files = sorted(file.relative_to(made).as_posix() for file in made.rglob("*") if file.is_file())
+    path = _as_path(made)
     if json:
-        print_json({"name": name, "folder": str(path), "files": files})
+        print_json({"name": name, "folder": path, "files": files})
         return
-    print(f"{path}: {', '.join(files)}")
-    print(f"Next: put your own rows and settings there, then run  promptkit eval {path.as_posix()}")
+    say(f"{path}: {', '.join(files)}")
+    say(f"Next: put your own rows and settings there, then run  promptkit eval {shlex.quote(path)}")
+
+
+def _as_path(folder: Path) -> str:
+    """Writes a folder so that no command takes it for the name of a shipped domain, or for an option."""
+    text = folder.as_posix()
+    return text if folder.is_absolute() or text.startswith("../") else f"./{text}"

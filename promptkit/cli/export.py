@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from promptkit.cli.options import Json, NoServer, Traceback
-from promptkit.cli.show import print_json, printable
+from promptkit.cli.show import print_json, say
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -48,11 +48,11 @@ def export(
     if json:
         print_json({"folder": out, "to": to, "vllm": problems})
         return
-    print(printable(f"{out}: {to}"))
+    say(f"{out}: {to}")
     for line in (
         ["vLLM will take it"] if problems == [] else [f"vLLM will not take it: {one}" for one in problems or []]
     ):
-        print(printable(line))
+        say(line)
 
 
 def _vllm(predictor: pk.PlanPredictor, out: Path) -> list[str] | None:

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json as text_json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from promptkit.cli.inputs import read_queries
+from promptkit.cli.interrupts import INTERRUPTED
 from promptkit.cli.models import open_model
-from promptkit.cli.options import ApiKeyEnv, BaseUrl, Cache, DataSource, Json, Model, Seed, TaskName, Traceback
-from promptkit.cli.show import Bar, print_json, print_table
+from promptkit.cli.options import (
+    ApiKeyEnv,
+    BaseUrl,
+    Cache,
+    Columns,
+    DataSource,
+    Delimiter,
+    Encoding,
+    Json,
+    Model,
+    Seed,
+    TaskName,
+    Traceback,
+    reading,
+)
+from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
 if TYPE_CHECKING:
     import promptkit as pk
 
 __all__ = ["fit"]
 
-_INTERRUPTED = 143  # what a shell reports of a process that SIGTERM ended
+_TERMINATED = 143  # what a shell reports of a process that SIGTERM ended
 
 
 def fit(
@@ -66,6 +80,9 @@ def fit(
         str, typer.Option("--checkpoint", metavar="FOLDER", help="Where a training that is cut off goes on from.")
     ] = "",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     model: Model = "reference",
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
@@ -76,7 +93,9 @@ def fit(
 ) -> None:
     """Fit a strategy on the training split, and save the predictor.
 
-    The commands predict and eval take it with --adapter.
+    The commands predict and eval take it with --adapter. Ctrl-C (or SIGTERM) ends a training after the step at hand,
+    with a checkpoint where --checkpoint names a folder; the same command then goes on from there. A second Ctrl-C ends
+    it at once.
 
         promptkit fit tone --strategy soft_prompt --tokens 20 --out my-prompt
         promptkit eval tone --adapter my-prompt
@@ -97,8 +116,9 @@ def fit(
     adapter = adapter_from_settings(known, {"kind": strategy, **settings})
     _check_folder(out)
     # Nothing is scored on test here, so leakage between splits is worth a warning only.
-    examples = pk.load_examples(data or task, task=known, on_leakage="warn")
-    queries = read_queries(unlabelled, known) if unlabelled else None
+    how = reading(column, delimiter, encoding)
+    examples = pk.load_examples(data or task, task=known, on_leakage="warn", **how)
+    queries = read_queries(unlabelled, known, **how) if unlabelled else None
     backend = open_model(model, base_url, api_key_env, cache)
     extra: dict[str, Any] = {}
     with Bar(f"{known.name}: {strategy}") as bar:
@@ -112,8 +132,8 @@ def fit(
         try:
             predictor = adapter.fit(examples.train, backend, dev=examples.dev, seed=seed, **extra)
         except pk.TrainingStopped as stopped:
-            print(f"stopped: {stopped}", file=sys.stderr)
-            raise typer.Exit(_INTERRUPTED) from None
+            say_error(f"stopped: {stopped}")
+            raise typer.Exit(INTERRUPTED if getattr(stopped.log, "stopped", "") == "sigint" else _TERMINATED) from None
     predictor.save(out)
     _report(predictor, adapter_settings(adapter), out, json)
 
@@ -156,7 +176,7 @@ def _report(predictor: pk.PlanPredictor, settings: dict[str, Any], out: str, jso
     if json:
         print_json({"folder": out, "settings": settings, "notes": predictor.notes})
         return
-    print(f"{out}: {settings['kind']} for {predictor.task.name}, {predictor.plan.shots} shots")
+    say(f"{out}: {settings['kind']} for {predictor.task.name}, {predictor.plan.shots} shots")
     if training is None:
         return
     figures = {

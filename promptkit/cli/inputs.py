@@ -21,7 +21,14 @@ __all__ = ["read_queries", "read_rows"]
 _SHOWN = 10
 
 
-def read_queries(source: str, task: Task) -> list[Query]:
+def read_queries(
+    source: str,
+    task: Task,
+    *,
+    columns: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> list[Query]:
     """Reads questions and checks all of them before a model is loaded.
 
     A row is a JSON object with the task's fields and perhaps an ``id``; other columns, such as a target, are left
@@ -29,21 +36,26 @@ def read_queries(source: str, task: Task) -> list[Query]:
 
     Args:
         source: A .jsonl, .csv, .tsv or .json file, or ``-`` for lines on standard input.
-        task: Says which fields a question has.
+        task: Says which fields a question has, and how its data are read.
+        columns: Column of each field, or of "id", that has another name in the file, beside those of the task.
+        delimiter: What separates the cells of a .csv or .tsv file; ``None`` for what the task says.
+        encoding: The encoding of the file; ``None`` for what the task says, and of standard input UTF-8.
 
     Returns:
         The questions in order.
 
     Raises:
         DataError: The file or rows of it cannot be used; lists the rows.
+        SettingError: A setting is wrong.
     """
     from promptkit.adapters.base import as_queries
-    from promptkit.data.rows import read_file
+    from promptkit.data.load import data_settings, read_renamed
     from promptkit.types import Query
 
     name = _name(source)
+    given = data_settings(columns, delimiter, encoding or ("utf-8" if source == "-" else None), of="--input")
     with _as_file(source, task) as path:
-        rows = read_file(path)
+        rows = read_renamed(path, task, given)
     faults = [f"row {row.number}: {row.fault}" for row in rows if row.fault]
     queries = []
     for row in rows:
@@ -52,8 +64,10 @@ def read_queries(source: str, task: Task) -> list[Query]:
         if missing and not row.fault:
             faults.append(f"row {row.number}: lacks the text of {', '.join(map(repr, missing))}")
         elif not row.fault:
-            given = row.values.get("id")
-            queries.append(Query({key: str(text) for key, text in fields.items()}, str(given or f"row-{row.number}")))
+            given_id = row.values.get("id")
+            queries.append(
+                Query({key: str(text) for key, text in fields.items()}, str(given_id or f"row-{row.number}"))
+            )
     _refuse(name, faults, len(rows))
     if not queries:
         raise DataError(f"{name}: rows must be at least 1, got 0; give one JSON object with {task.fields} a line")

@@ -14,7 +14,10 @@ __all__ = [
     "AskOption",
     "BaseUrl",
     "Cache",
+    "Columns",
     "DataSource",
+    "Delimiter",
+    "Encoding",
     "GroupBy",
     "Json",
     "Model",
@@ -27,6 +30,7 @@ __all__ = [
     "Traceback",
     "VoteRule",
     "parse_shots",
+    "reading",
     "wants_traceback",
 ]
 
@@ -51,7 +55,9 @@ def _refuse_server(value: str | None) -> None:
         )
 
 
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder.")]
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder, as ./mine.")
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -97,6 +103,17 @@ Stop = Annotated[
 DataSource = Annotated[
     str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")
 ]
+Columns = Annotated[
+    list[str],
+    typer.Option(
+        "--column", metavar="FIELD=COLUMN", help="The column of a field, target or id of another name; repeat it."
+    ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option("--delimiter", metavar="CHAR", help="What separates cells: a character, or semicolon, tab, pipe."),
+]
+Encoding = Annotated[str | None, typer.Option("--encoding", metavar="NAME", help="Encoding of files, as cp1252.")]
 GroupBy = Annotated[
     str,
     typer.Option(
@@ -136,3 +153,30 @@ def parse_shots(texts: list[str]) -> list[int]:
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise typer.BadParameter(f"must be whole numbers such as 0,4,8, got {','.join(texts)!r}", param_hint="--shots")
     return list(dict.fromkeys(int(part) for part in parts))
+
+
+def reading(column: list[str], delimiter: str | None, encoding: str | None) -> dict[str, Any]:
+    """Gives the settings of ``load_examples`` that say how rows are read.
+
+    Args:
+        column: The values of ``--column``, each ``FIELD=COLUMN``.
+        delimiter: The value of ``--delimiter``.
+        encoding: The value of ``--encoding``.
+
+    Returns:
+        The settings by name.
+
+    Raises:
+        typer.BadParameter: A value of ``--column`` has no field or no column, or a field stands twice.
+
+    Example:
+        >>> reading(["question=Frage"], "tab", None)
+        {'columns': {'question': 'Frage'}, 'delimiter': 'tab', 'encoding': None}
+    """
+    columns: dict[str, str] = {}
+    for text in column:
+        name, _, found = text.partition("=")
+        if not name.strip() or not found.strip() or name.strip() in columns:
+            raise typer.BadParameter(f"must be FIELD=COLUMN, each field once, got {text!r}", param_hint="--column")
+        columns[name.strip()] = found
+    return {"columns": columns, "delimiter": delimiter, "encoding": encoding}

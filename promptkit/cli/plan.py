@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from promptkit.cli.options import Json, NoServer, Traceback
-from promptkit.cli.show import print_json, printable
+from promptkit.cli.show import print_json, say
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -66,7 +66,7 @@ def plan(
     if json:
         print_json(told.to_json())
     else:
-        print(printable(str(told)))
+        say(str(told))
 
 
 def _parse_targets(text: str | None) -> str | list[str] | None:
@@ -78,6 +78,7 @@ def _parse_targets(text: str | None) -> str | list[str] | None:
 
 def _adapter(strategy: str, settings: dict[str, Any]) -> pk.LoRA | pk.SoftPrompt | pk.FewShot | pk.ChainOfThought:
     import promptkit as pk
+    from promptkit.domains import domain_folder
 
     classes: dict[str, Any] = {
         "few_shot": pk.FewShot,
@@ -86,5 +87,5 @@ def _adapter(strategy: str, settings: dict[str, Any]) -> pk.LoRA | pk.SoftPrompt
         "lora": pk.LoRA,
     }
     adapter: pk.LoRA | pk.SoftPrompt | pk.FewShot | pk.ChainOfThought
-    adapter = classes[strategy](pk.load_task(_ANY_TASK), **settings)
+    adapter = classes[strategy](pk.load_task(domain_folder(_ANY_TASK)), **settings)
     return adapter

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from promptkit.cli.options import Traceback
-from promptkit.cli.show import printable
+from promptkit.cli.show import say
 
 __all__ = ["report"]
 
@@ -30,4 +30,4 @@ def report(
 
     found = load_record(record)
     write_report(found, out)
-    print(printable(f"{found.answer}\n{out} is written"))
+    say(f"{found.answer}\n{out} is written")

@@ -1,16 +1,19 @@
-"""Reports side by side, as a table or as JSON."""
+"""Reports side by side, as a table or as JSON, and the exit code for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from promptkit.cli.show import print_json, print_table, printable
+import typer
+
+from promptkit.cli.failures import distinct, exit_code, tell_failures
+from promptkit.cli.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from promptkit.evaluation import Report
 
-__all__ = ["describe", "print_reports"]
+__all__ = ["count_errors", "describe", "end_with", "print_reports"]
 
 _COLUMNS = ["domain", "strategy", "metric", "mean", "95 % interval", "answered", "prompt", "generated", "seconds"]
 _NUMBERS = ["mean", "answered", "prompt", "generated", "seconds"]
@@ -66,7 +69,32 @@ def print_reports(reports: Mapping[tuple[str, str], Report], *, model: str, json
     groups = f" in {' to '.join(map(str, dict.fromkeys((grouped[0], grouped[-1]))))} groups" if grouped else ""
     print_table(_COLUMNS, rows, numbers=_NUMBERS, title=_TITLE.format(model=model, items=items, groups=groups))
     for note in dict.fromkeys(note for report in reports.values() for note in report.notes):
-        print(printable(f"note: {note}"))
+        say(f"note: {note}")
+
+
+def end_with(reports: Mapping[str, Report]) -> None:
+    """Tells of requests that failed, and ends the command with the code for them (see ``failures``).
+
+    Args:
+        reports: Reports of what was asked, by name; none if nothing was.
+
+    Raises:
+        typer.Exit: Too many failed.
+    """
+    for name, report in reports.items():
+        tell_failures(name, _errors(report), report.items)
+    code = exit_code([(report.failed, report.items) for report in reports.values()])
+    if code:
+        raise typer.Exit(code)
+
+
+def count_errors(report: Report) -> list[dict[str, Any]]:
+    """Counts the distinct errors of a report, as plain JSON data."""
+    return [{"error": text, "count": count} for text, count in distinct(_errors(report))]
+
+
+def _errors(report: Report) -> list[str]:
+    return [str(row["error"]) for row in report.rows if row["error"] is not None]
 
 
 def _lines(report: Report) -> list[list[str]]:
@@ -85,4 +113,5 @@ def _lines(report: Report) -> list[list[str]]:
 
 
 def _record(domain: str, strategy: str, report: Report, model: str) -> dict[str, Any]:
-    return {"domain": domain, "strategy": strategy, "model": model, **report.to_dict()}
+    named = {"domain": domain, "strategy": strategy, "model": model}
+    return {**named, **report.to_dict(), "errors": count_errors(report)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from promptkit.cli.failures import FAILED, NOTHING, tell_failures
 from promptkit.cli.inputs import read_queries
 from promptkit.cli.models import open_model
 from promptkit.cli.options import (
@@ -16,7 +17,10 @@ from promptkit.cli.options import (
     AskOption,
     BaseUrl,
     Cache,
+    Columns,
     DataSource,
+    Delimiter,
+    Encoding,
     GroupBy,
     Json,
     Model,
@@ -28,8 +32,9 @@ from promptkit.cli.options import (
     Traceback,
     VoteRule,
     parse_shots,
+    reading,
 )
-from promptkit.cli.reports import describe, print_reports
+from promptkit.cli.reports import describe, end_with, print_reports
 from promptkit.cli.show import Bar, print_json, print_table
 
 if TYPE_CHECKING:
@@ -51,6 +56,9 @@ def predict(
     stop: Stop = "none",
     answer_by: AnswerBy = "generation",
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     adapter: Adapter = "",
     model: Model = "reference",
     base_url: BaseUrl = None,
@@ -65,16 +73,20 @@ def predict(
     A question is a JSON object with the fields of the task; for a task of one field a plain line will do:
 
         echo "Jane has 2 apples. She bought 3 more. How many apples does Jane have now?" | promptkit predict apples
+
+    Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 a request failed.
     """
     import promptkit as pk
 
     known = pk.load_task(task)
-    queries = read_queries(source, known)
+    how = reading(column, delimiter, encoding)
+    queries = read_queries(source, known, **how)
     predictor = _load(known, adapter, open_model(model, base_url, api_key_env, cache)) if adapter else None
     if predictor is None:
         fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
         # Nothing is scored here, so leakage between splits is worth a warning only.
-        examples = pk.load_examples(data or task, task=known, on_leakage="warn") if shots else None
+        own = how if data else {}  # without --data, the options tell of the questions alone
+        examples = pk.load_examples(data or task, task=known, on_leakage="warn", **own) if shots else None
         predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env, cache), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
@@ -85,8 +97,8 @@ def predict(
         print_table(["id", "answer"], rows)
     failed = [one for one in predictions if one.error is not None]
     if failed:
-        first = f"the first is {failed[0].id!r}: {failed[0].error}"
-        raise pk.BackendError(f"{len(failed)} of {len(predictions)} questions could not be answered; {first}")
+        tell_failures(f"{known.name}, first {failed[0].id!r}", [str(one.error) for one in failed], len(predictions))
+        raise typer.Exit(NOTHING if len(failed) == len(predictions) else FAILED)
 
 
 def evaluate(
@@ -104,6 +116,9 @@ def evaluate(
         list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
     ] = [],  # noqa: B006 - typer copies it
     data: DataSource = "",
+    column: Columns = [],  # noqa: B006 - typer copies it
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     group: GroupBy = "",
     allow_leakage: AllowLeakage = False,
     split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
@@ -117,7 +132,13 @@ def evaluate(
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Score few-shot prompting, chain of thought or a saved predictor, with intervals and costs."""
+    """Score few-shot prompting, chain of thought or a saved predictor, with intervals and costs.
+
+    Requests that failed are told on standard error; answers that could not be read are no failures.
+
+    Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 more than a tenth of the
+    requests of one strategy failed.
+    """
     import promptkit as pk
 
     numbers = parse_shots(shots)
@@ -125,7 +146,8 @@ def evaluate(
     for name in metric:
         pk.get_metric(name)  # a wrong name ends here, before a model is loaded
     leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-    examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage)
+    how = reading(column, delimiter, encoding)
+    examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage, **how)
     chosen = examples.splits[split][:limit]
     if adapter:
         named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache))}
@@ -141,6 +163,7 @@ def evaluate(
         with Bar(f"{known.name}: {name}") as bar:
             reports[known.name, name] = pk.evaluate(predictor, chosen, metric or None, seed=seed, progress=bar)
     print_reports(reports, model=model, json=json)
+    end_with({name: report for (_, name), report in reports.items()})
 
 
 def choose_adapter(
@@ -188,8 +211,12 @@ def _load(task: pk.Task, folder: str, backend: pk.Backend) -> pk.Predictor:
     import promptkit as pk
 
     predictor = pk.load(folder, backend)
-    if predictor.task.name != task.name:
-        raise pk.SettingError(f"{folder}: was fitted for task {predictor.task.name!r}, not for {task.name!r}")
+    own = predictor.task
+    if own.name != task.name:
+        raise pk.SettingError(f"{folder}: was fitted for task {own.name!r}, not for {task.name!r}")
+    if (own.fields, own.labels) != (task.fields, task.labels):
+        do = "give the folder of its own task"
+        raise pk.SettingError(f"{folder}: was fitted for another task of the name {task.name!r}; {do}")
     return predictor
 
 

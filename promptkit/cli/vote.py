@@ -10,7 +10,7 @@ import typer
 
 from promptkit.cli.inputs import read_rows
 from promptkit.cli.options import GroupBy, Json, Stop, Traceback
-from promptkit.cli.show import print_json, print_table, printable
+from promptkit.cli.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -95,7 +95,7 @@ def vote(
     columns = [name.replace("_", " ") for name in shown]
     print_table(columns, [[str(value) for value in shown.values()]], numbers=columns)
     for note in grouping.notes:
-        print(printable(f"note: {note}"))
+        say(f"note: {note}")
 
 
 def _reader(text: str) -> pk.Reader | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from promptkit.data.groups import Group, Grouping, find_groups
-from promptkit.errors import DataError, SettingError, explain, one_of
+from promptkit.errors import DataError, SettingError, explain, one_of, opens
 from promptkit.evaluation import Cost, Report, evaluate
 from promptkit.types import Example, Progress, Usage
 
@@ -84,6 +84,7 @@ class Scored:
         )
 
 
+@opens(DataError, of="load_reports")
 def load_reports(path: str | os.PathLike[str]) -> dict[str, Mapping[str, Any]]:
     """Reads saved reports: that of ``Report.to_json``, or the list that ``promptkit eval --json`` prints.
 
@@ -330,7 +331,10 @@ def _places(first: Scored, arm: Scored) -> list[int]:
     for one in (first, arm):
         repeated = _repeated([item for item, _ in one.items])
         if repeated:
-            raise DataError(f"compare: report {one.name!r} has several rows with the id {_some(repeated)}")
+            raise DataError(
+                f"compare: report {one.name!r} has several rows with the id {_some(repeated)}, so rows cannot be "
+                "matched by id; give every report the same order of rows, or every row its own id"
+            )
     here, there = {item for item, _ in first.items}, {item for item, _ in arm.items}
     if here != there:
         parts = [

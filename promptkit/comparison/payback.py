@@ -212,9 +212,10 @@ def _measured(name: str, arm: Any, examples: Sequence[Example] | None, seed: int
 def _own_examples(predictor: Any) -> Sequence[Example]:
     from promptkit.data import load_examples  # Rarely needed, and it reads files.
     from promptkit.errors import PromptkitError
+    from promptkit.task import examples_source
 
     try:
-        return list(islice(load_examples(predictor.task.name, on_leakage="ignore").test, _SAMPLE))
+        return list(islice(load_examples(examples_source(predictor.task), on_leakage="ignore").test, _SAMPLE))
     except PromptkitError:
         must = "examples with which predictors are measured"
         do = f"pass some, as data.test[:20]; task {predictor.task.name!r} brings no data of its own"

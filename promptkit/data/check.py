@@ -7,10 +7,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from numbers import Real
 from pathlib import Path
 
 from promptkit.data.rows import MAX_CELL, Raw
+from promptkit.domains import DELIMITERS
 from promptkit.errors import DataError, explain, one_of
 from promptkit.types import Example, Query
 
@@ -94,6 +96,10 @@ def check_columns(rows: Sequence[Raw], layout: Layout, name: str) -> None:
         guess[role] = (difflib.get_close_matches(role, left, 1, 0.3) or left or ["<column>"])[0]
     listed = ", ".join(repr(column) for column in layout.required.values())
     do = f"{', '.join(map(repr, missing.values()))} missing; name them, for example columns={json.dumps(guess)}"
+    for sign, called in DELIMITERS.items():
+        parts = {part.strip() for column in found for part in column.split(sign)}
+        if any(column in parts for column in missing.values()):
+            do = f"the file looks {called}-separated: pass delimiter={sign!r} (--delimiter {called})"
     raise DataError(explain("columns", of=name, must=f"at least {listed}", got=list(found), do=do))
 
 
@@ -166,12 +172,7 @@ class _Row:
         return ""
 
     def cell(self, role: str) -> object:
-        column = self.layout.columns[role]
-        value = self.raw.values.get(column)
-        names = self.layout.classes.get(column)
-        if names and isinstance(value, int) and 0 <= value < len(names):
-            return names[value]
-        return value
+        return self.raw.values.get(self.layout.columns[role])
 
     def text(self, role: str, *, needed: bool = True) -> str | None:
         """Returns the text of a cell; for optional cells ``None`` where there is nothing."""
@@ -185,8 +186,18 @@ class _Row:
 
     def scalar(self, role: str, value: object, must: str) -> str | None:
         column = self.layout.columns[role]
+        names = self.layout.classes.get(column)
+        if names and isinstance(value, int):
+            if 0 <= value < len(names):
+                return names[value]
+            must = f"one of the {len(names)} class labels"
+            do = "-1 says that the row has no label" if value == -1 else ""
+            self.fault(role, explain(column, of="row", must=must, got=value, do=do))
+            return None
         if isinstance(value, Real) and not isinstance(value, bool):
             return self.number(role, value)
+        if isinstance(value, Decimal) and value.is_finite():
+            return format(value, "f")
         if not isinstance(value, str):
             self.fault(role, explain(column, of="row", must=must, got=_shown(value)))
         elif not value.strip():
@@ -264,6 +275,8 @@ def complain(bad: Sequence[BadRow], total: int, *, usable: int) -> DataError:
     do = "correct them, or leave them out by skip_bad=True (rejects=PATH writes a list of them)"
     if not usable:
         do = "not one row is usable; is this the right file, and do columns= and fields= name its columns?"
+    if any("UTF-8, got" in fault.reason and "byte" in fault.reason for fault in bad):
+        do += "; or name the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
     lines = [f"{rows} of {total} rows cannot be used; {do}", *(f"  {fault}" for fault in bad[:SHOWN])]
     if len(bad) > SHOWN:
         lines.append(f"  ... and {len(bad) - SHOWN} more")

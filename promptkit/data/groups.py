@@ -124,12 +124,16 @@ def _suspicions(fields: Sequence[Mapping[str, str]]) -> list[str]:
     said: list[str] = []
     do = "if their answers depend on each other, name what they share by group= (--group)"
     equal = _shared([content_key(one) if one else "" for one in fields])
+    if equal == len(fields) and len(fields) > 1 and len({content_key(one) for one in fields}) == 1:
+        return [f"all {equal} items have the same input; they say nothing of other inputs"]
     if equal:
         said.append(f"{equal} of {len(fields)} items have the same input as another; {do}")
     for name in sorted({name for one in fields for name in one}):
         texts = [one.get(name, "") for one in fields]
         shared = _shared([text if len(text) >= _LONG else "" for text in texts])
-        if shared > equal:
+        if shared == len(fields) and len(set(texts)) == 1:
+            said.append(f"all {shared} items have the same {name!r}; intervals are about further items with it alone")
+        elif shared > equal:
             said.append(
                 f"{shared} of {len(fields)} items share their {name!r} with another; {do}, such as group={name!r}"
             )

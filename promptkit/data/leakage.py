@@ -4,8 +4,10 @@ Three grades, each row counted once under the first that holds:
 
 exact       all fields are equal, character for character.
 normalised  equal after Unicode NFKC, case folding and white space (``Query.key``), whatever the targets; or equal
-            also without punctuation, with a common target. Signs that carry meaning beside digits stay.
-near        a common target, and the same text but for an edit of a word or two, or an addition; see ``near``.
+            also without punctuation and with look-alike letters and digits made equal (``fold``), with a common
+            target. Signs that carry meaning beside digits stay.
+near        a common target, and the same text but for an edit of a word or two, an addition, or another order of
+            options or sentences; see ``near``.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from promptkit.data.examples import check_examples
 from promptkit.data.item import Item
 from promptkit.data.near import Corpus, NearIndex
 from promptkit.types import Example
@@ -126,6 +129,8 @@ def measure_leakage(
         (0, 1, 0)
     """
     splits = {"train": train, "dev": dev, "test": test}
+    for name, split in splits.items():
+        check_examples(split, of="measure_leakage", which=name, texts=True)
     items = {name: [Item(item) for item in split] for name, split in splits.items()}
     corpus = Corpus(items)
     pairs = [("dev", "train"), ("test", "train"), ("test", "dev")]
@@ -139,6 +144,7 @@ def _matches(splits: Mapping[str, Sequence[Item]], rows: str, inside: str, corpu
     exact = {item.exact: place for place, item in reversed(list(enumerate(pool)))}
     keys = {item.key: place for place, item in reversed(list(enumerate(pool)))}
     loose = {(item.loose, target): i for i, item in reversed(list(enumerate(pool))) for target in item.targets}
+    bags = {(item.bag, target): i for i, item in reversed(list(enumerate(pool))) for target in item.targets if item.bag}
     near = NearIndex(corpus, rows, inside, pool)
     for row, item in enumerate(splits[rows]):
         if item.exact in exact:
@@ -147,5 +153,7 @@ def _matches(splits: Mapping[str, Sequence[Item]], rows: str, inside: str, corpu
             yield Match(row, keys[item.key], "normalised")
         elif twins := [loose[item.loose, target] for target in item.targets if (item.loose, target) in loose]:
             yield Match(row, min(twins), "normalised")
+        elif twins := [bags[item.bag, target] for target in item.targets if item.bag and (item.bag, target) in bags]:
+            yield Match(row, min(twins), "near")
         elif best := near.best(item):
             yield Match(row, best[1], "near", best[0])

@@ -7,37 +7,33 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import ValidationError
 
 from promptkit.data.check import BadRow, Layout, check_columns, complain, convert, write_rejects
-from promptkit.data.rows import SUFFIXES, Raw, kind_of, read_columns, read_file, read_items
+from promptkit.data.rows import Raw, read_file
+from promptkit.data.sources import Table, open_source
 from promptkit.data.splits import SPLIT_NAMES, Data, Split, check_shares, divide
-from promptkit.domains import check_name
-from promptkit.errors import DataError, LeakageError, SettingError, TaskError, explain, one_of
-from promptkit.task import Task, load_task, templates_root
+from promptkit.domains import DataSettings
+from promptkit.errors import DataError, LeakageError, SettingError, explain, one_of, opens
+from promptkit.task import Task
 from promptkit.types import Example
 
-__all__ = ["DataWarning", "load_examples"]
+__all__ = ["DataWarning", "data_settings", "load_examples", "read_renamed"]
 
-_ALIASES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
 _ROLES = ("target", "rationale", "id")
+_NAMELESS = ("Unnamed: ", "__index_level_")  # what pandas and Arrow call an index that somebody wrote as a column
 
 
 class DataWarning(UserWarning):
     """Data were loaded, but something about them should be known: rows left out, or leakage."""
 
 
-@dataclass(frozen=True)
-class _Table:
-    """The raw rows of one split, with what messages call them."""
-
-    name: str
-    rows: Sequence[Raw]
-    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
+@opens(DataError, of="load_examples", which="source", others=True)
 def load_examples(
     source: object,
     *,
@@ -48,6 +44,8 @@ def load_examples(
     id: str = "id",
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
     split: Sequence[float] = (0.6, 0.15, 0.25),
     seed: int = 0,
     skip_bad: bool = False,
@@ -67,7 +65,8 @@ def load_examples(
     Args:
         source: The name of a domain; a path to a .jsonl, .ndjson, .csv, .tsv or .json file (also .gz) or to a folder
             of such files named after their splits, or to a domain folder; a ``datasets`` Dataset or DatasetDict; a
-            list of mappings; a mapping of column name to cells; a mapping of split name to any of the last three.
+            data frame of pandas or polars, or a table of pyarrow, whose index is left out; a list of mappings; a
+            mapping of column name to cells; a mapping of split name to any of the last five.
         task: Names the fields and labels that rows must have; a domain brings its own.
         fields: Input fields, if not those of the task. Without both, the columns of the first row that are not
             target, rationale, id or group.
@@ -78,7 +77,12 @@ def load_examples(
             are about; it becomes ``Example.group``. A division keeps groups together, and ``evaluate`` and ``compare``
             take each as one observation. A row whose cell is empty is a group of its own. ``None``: no groups.
         columns: Column of each field that is called otherwise in the source, for example ``{"question": "q"}``.
-            "target", "rationale" and "id" may be given here too.
+            "target", "rationale" and "id" may be given here too. Columns that the task's ``data`` setting names count
+            where the source has them.
+        delimiter: What separates the cells of .csv and .tsv files: one character, or ``"tab"``, ``"semicolon"``,
+            ``"comma"`` or ``"pipe"``. ``None``: that of the task, else a comma, and in .tsv files a tab.
+        encoding: Encoding of files, for example ``"cp1252"`` or ``"latin-1"``. ``None``: that of the task, else UTF-8,
+            or what a byte-order mark says.
         split: Shares of train, dev and test for a source of one table; ``(0, 0, 1)`` makes all of it test items.
         seed: Which division.
         skip_bad: Leave bad rows out, with a ``DataWarning`` that says how many, instead of refusing the source.
@@ -95,6 +99,7 @@ def load_examples(
         DataError: If the source is none of the above, or rows are bad; lists file, row, column and reason.
         LeakageError: If splits share items and ``on_leakage`` does not allow it.
         SettingError: If a setting is out of range.
+        TaskError: If a name is that of a shipped and of a local domain.
 
     Example:
         >>> rows = [{"question": f"What is {n} + 1?", "target": n + 1} for n in range(40)]
@@ -106,12 +111,15 @@ def load_examples(
     if on_leakage not in ("auto", "warn", "raise", "ignore"):
         must = one_of(["auto", "warn", "raise", "ignore"])
         raise SettingError(explain("on_leakage", of="load_examples", must=must, got=on_leakage))
-    name, task, tables = _open(source, task)
+    given = data_settings(columns, delimiter, encoding)
+    opened = open_source(source, task, given)
+    name, task, tables = opened.name, opened.task, opened.tables
     if rejects is not None and isinstance(source, str | Path) and Path(rejects).resolve() == Path(source).resolve():
         must = "another file than the source"
         raise SettingError(explain("rejects", of="load_examples", must=must, got=str(rejects)))
     roles = {"target": target, "rationale": rationale, "id": id}
-    layout = _layout(next(iter(tables.values())), task, fields, roles, dict(columns or {}), group)
+    named = {**_task_columns(chain.from_iterable(table.rows for table in tables.values()), task), **given.columns}
+    layout = _layout(next(iter(tables.values())), task, fields, roles, named, group)
     good, bad = _convert(tables, layout)
     if bad and rejects is not None:
         write_rejects(bad, Path(rejects))
@@ -129,6 +137,10 @@ def load_examples(
     if rejected:
         where = f", listed in {rejects}" if rejects is not None else ""
         warnings.warn(f"{name}: {rejected} of {total} rows are bad and left out{where}", DataWarning, stacklevel=2)
+    for table in tables.values():
+        for raw in table.rows:
+            if raw.doubt:
+                warnings.warn(f"{table.name} row {raw.number}: {raw.doubt}", DataWarning, stacklevel=2)
     if on_leakage != "ignore" and (torn := _torn_groups(data)):
         text = f"{name}: {len(torn)} groups have items in several splits, such as {torn[0]!r}; scores may be memory"
         warnings.warn(text, DataWarning, stacklevel=2)
@@ -142,13 +154,69 @@ def load_examples(
     return data
 
 
+def data_settings(
+    columns: Mapping[str, str] | None, delimiter: str | None, encoding: str | None, *, of: str = "load_examples"
+) -> DataSettings:
+    """Checks how rows are to be read.
+
+    Args:
+        columns: Column of each field.
+        delimiter: What separates cells.
+        encoding: Encoding of files.
+        of: Whose settings they are, for messages.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingError: One of them is wrong.
+    """
+    try:
+        return DataSettings.model_validate({"columns": columns or {}, "delimiter": delimiter, "encoding": encoding})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        text = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        raise SettingError(f"{of}: {fault['loc'][0]} {text}, got {fault['input']!r}") from None
+
+
+def read_renamed(path: Path, task: Task, given: DataSettings) -> list[Raw]:
+    """Reads a file of questions, its columns renamed to the fields of a task.
+
+    Args:
+        path: The file.
+        task: Says which fields there are, and how its data are read.
+        given: How this file is read, where that differs.
+
+    Returns:
+        The rows in order, unreadable ones with their fault.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    own = task.data
+    rows = read_file(path, delimiter=given.delimiter or own.delimiter, encoding=given.encoding or own.encoding)
+    columns = {**_task_columns(rows, task), **given.columns}
+    fields = {column: name for name, column in columns.items()}
+    return [
+        replace(row, values={fields.get(column, column): cell for column, cell in row.values.items()}) for row in rows
+    ]
+
+
+def _task_columns(rows: Iterable[Raw], task: Task | None) -> dict[str, str]:
+    """Returns the columns that the task names and the rows have; other sources may use the names of the fields."""
+    if task is None or not task.data.columns:
+        return {}
+    found = {column for row in rows for column in row.values}
+    return {name: column for name, column in task.data.columns.items() if column in found}
+
+
 def _torn_groups(data: Data) -> list[str]:
     """Groups that stand in more than one split, which a division by ``divide`` never gives."""
     groups = [{example.group for example in split} - {""} for split in data]
     return sorted(groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2])
 
 
-def _convert(tables: Mapping[str, _Table], layout: Layout) -> tuple[dict[str, list[Example]], list[BadRow]]:
+def _convert(tables: Mapping[str, Table], layout: Layout) -> tuple[dict[str, list[Example]], list[BadRow]]:
     """Converts every table, so that the bad rows of all of them are known before one is reported."""
     good: dict[str, list[Example]] = {}
     bad: list[BadRow] = []
@@ -164,7 +232,7 @@ def _convert(tables: Mapping[str, _Table], layout: Layout) -> tuple[dict[str, li
 
 
 def _layout(
-    table: _Table,
+    table: Table,
     task: Task | None,
     fields: Sequence[str] | None,
     roles: dict[str, str],
@@ -185,6 +253,9 @@ def _layout(
         closed = True
         first = next((raw for raw in table.rows if not raw.fault), Raw(0))
         renamed = {column: name for name, column in columns.items()}
+        if nameless := [column for column in first.values if column.startswith(_NAMELESS) and column not in renamed]:
+            do = "leave it out, for example by fields=[...]"
+            raise DataError(explain("columns", of=table.name, must="names of fields", got=nameless[0], do=do))
         names = tuple(renamed.get(column, column) for column in first.values if column not in (*roles.values(), group))
         if first.values and (lost := [column for column in renamed if column not in first.values]):
             raise DataError(explain("columns", of=table.name, must=f"at least {lost[0]!r}", got=list(first.values)))
@@ -192,95 +263,11 @@ def _layout(
         raise SettingError(explain("fields", of=of, must=f"none of {', '.join(_ROLES)}", got=wrong[0]))
     if not closed and (stray := [name for name in columns if name not in names]):
         must = f"a mapping from {one_of((*names, *_ROLES))} to a column"
-        raise SettingError(explain("columns", of=of, must=must, got=stray[0]))
+        turned = columns[stray[0]]
+        do = f"the field goes first: columns={{{turned!r}: {stray[0]!r}}}" if turned in (*names, *_ROLES) else ""
+        raise SettingError(explain("columns", of=of, must=must, got=stray[0], do=do))
     mapping = {**{name: columns.get(name, name) for name in names}, **roles}
     if closed and first.values and not names:
         must = "a target and at least one field"
         raise DataError(explain("columns", of=table.name, must=must, got=list(first.values)))
     return Layout(names, mapping, task.labels if task else (), closed, group=mapping.get(group, group) if group else "")
-
-
-def _open(source: object, task: Task | None) -> tuple[str, Task | None, dict[str, _Table]]:
-    """Finds out what the source is, and reads its raw rows: name, task, tables by split."""
-    if isinstance(source, str) and _is_name(source):
-        root = templates_root()
-        folder = root / source
-        if folder.is_dir() and folder.resolve().is_relative_to(root.resolve()):
-            return source, task or load_task(source), _open_folder(folder / "data")
-    if isinstance(source, str | Path):
-        return _open_path(Path(source), task)
-    name = type(source).__name__
-    if isinstance(source, Mapping):
-        if set(source) <= set(_ALIASES) and source:
-            return name, task, _by_split({key: _table(value, f"{name}[{key!r}]") for key, value in source.items()})
-        splits = [key for key, value in source.items() if hasattr(value, "column_names")]
-        if splits:
-            must = f"named {one_of(_ALIASES)}"
-            do = "give the ones you want, for example {'train': d['a'], 'test': d['b']}"
-            raise DataError(explain("splits", of=name, must=must, got=list(source), do=do))
-    return name, task, {"train": _table(source, name)}
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return bool(check_name(text))
-    except TaskError:
-        return False
-
-
-def _open_path(path: Path, task: Task | None) -> tuple[str, Task | None, dict[str, _Table]]:
-    if "\0" in str(path):
-        raise DataError(explain("path", of="load_examples", must="free of NUL characters", got=str(path)))
-    if path.is_dir():
-        if (path / "domain.yaml").is_file():
-            return path.name, task or load_task(path), _open_folder(path / "data")
-        return path.name, task, _open_folder(path)
-    if not path.is_file() and len(path.parts) == 1 and not kind_of(path):
-        names = sorted(item.name for item in templates_root().iterdir() if (item / "data").is_dir())
-        must = "a domain, a file or a folder that exists"
-        raise DataError(explain("source", of="load_examples", must=must, got=str(path), do=f"domains are {names}"))
-    return path.name, task, {"train": _Table(str(path), read_file(path))}
-
-
-def _open_folder(folder: Path) -> dict[str, _Table]:
-    """Reads the files of a folder that are named after splits."""
-    found: dict[str, Path] = {}
-    names = sorted(folder.iterdir()) if folder.is_dir() else []
-    for path in names:
-        stem = path.name.lower().removesuffix(".gz").removesuffix(kind_of(path) or "\0")
-        if stem in _ALIASES and kind_of(path):
-            if stem in found:
-                must = f"in one file, not {found[stem].name} and {path.name}"
-                raise DataError(explain(stem, of=str(folder), must=must, got=2))
-            found[stem] = path
-    if not found:
-        must = f"a folder with files such as train, dev, test and suffix {one_of(SUFFIXES)}"
-        raise DataError(explain("content", of=str(folder), must=must, got=[path.name for path in names]))
-    return _by_split({stem: _Table(str(path), read_file(path)) for stem, path in found.items()})
-
-
-def _by_split(tables: Mapping[str, _Table]) -> dict[str, _Table]:
-    """Orders tables as train, dev, test."""
-    order = sorted(tables, key=lambda key: SPLIT_NAMES.index(_ALIASES[key]))
-    if len({_ALIASES[key] for key in order}) < len(order):
-        raise DataError(explain("splits", of="load_examples", must="one of each kind", got=order))
-    return {_ALIASES[key]: tables[key] for key in order}
-
-
-def _table(source: Any, name: str) -> _Table:
-    """Reads a list of mappings, a mapping of columns, or a ``datasets.Dataset`` (known by its shape, not its class)."""
-    if hasattr(source, "column_names") and hasattr(source, "features") and hasattr(source, "__len__"):
-        features = source.features or {}
-        classes = {column: kind.names for column, kind in features.items() if getattr(kind, "names", None)}
-        return _Table(name, read_items(list(source)), classes)
-    if isinstance(source, Mapping):
-        wrong = [key for key, cells in source.items() if isinstance(cells, str) or not isinstance(cells, Sequence)]
-        if wrong:
-            must = "a list of cells in each column"
-            raise DataError(explain("columns", of=name, must=must, got=wrong, do="a single row is given as a list"))
-        return _Table(name, read_columns(source, name))
-    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
-        return _Table(name, read_items(source))
-    must = "a domain, a path, a datasets object, a list of mappings or a mapping of columns"
-    do = "turn other things into a list first, for example list(rows)" if isinstance(source, Iterable) else ""
-    raise DataError(explain("source", of="load_examples", must=must, got=source, do=do))

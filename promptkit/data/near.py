@@ -8,6 +8,8 @@ are written from sentence frames, where 13-grams find nothing or everything:
   where m of n items have it, the item itself left out. A frame stands in many items and weighs little; a target that
   few items have weighs much. Two items may be alike if the weight they share, that of a common target included, is at
   least ``NEAR`` of the mean of their own (the Dice coefficient).
+* Options of multiple-choice questions are compared in alphabetic order, see ``choices``, and sentences also in the
+  order of the other text.
 * Numbers and target must agree. "Joe has 3 oranges and got 1 more" and "Joe has 4 oranges and got 1 more" are two
   items of one task, not a leak.
 * What differs must be new: runs of three words that one text has and the other lacks must, at least half of them,
@@ -17,13 +19,15 @@ are written from sentence frames, where 13-grams find nothing or everything:
   many are. So the evidence that one of a pair was made from the other, see ``chance``, must be above ``log(n * m)``.
 * One text may also stand in the other as a whole, with more before or after it and whatever numbers. This is a copy
   too, unless what was added stands in other items of both splits (a greeting, a closing line).
+* Short texts about different things in the open slot of a frame are no copies, see ``frames``.
 * The copy must stand out: if more than ``MAX_KIN`` items of the pool are about as alike, and each has something new of
   its own, they are variations of a frame with an open slot ("What is X?"), and none of them is called a copy.
 
 What this cannot see: paraphrases, translations, copies with another target or number, copies of frame data in which
-only a slot was changed to another value that the slot takes elsewhere or a word was left out, and texts of fewer than
-``SHORTEST`` words. In a few dozen items nobody can tell what their frames say anyway, and some variations are called
-copies.
+only a slot was changed to another value that the slot takes elsewhere or a word was left out, copies of short questions
+in which what fills an open slot was changed, and texts of fewer than ``SHORTEST`` words. In a few dozen items nobody
+can tell what their frames say anyway, and some variations are called copies. docs/explanation/leakage.md has the whole
+list, and how many planted copies are found.
 """
 
 from __future__ import annotations
@@ -39,12 +43,16 @@ import numpy as np
 import numpy.typing as npt
 
 from promptkit.data.chance import Chance
+from promptkit.data.frames import Frames
 from promptkit.data.item import Item
 
 __all__ = ["Corpus", "NearIndex"]
 
 NEAR = 0.25
 """Dice coefficient of weighted words and word pairs from which two items may be alike."""
+
+REORDERED = 0.5
+"""Likeness from which two texts are also compared with their sentences in the same order."""
 
 EDITED = 0.5
 """Share of the differences of two like texts, as runs of three words, that must stand in no other item."""
@@ -89,6 +97,11 @@ class Corpus:
     def chance(self) -> Chance:
         """How often words follow each other."""
         return Chance(item.steps for item in self.items)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """Which beginnings of sentences many items share."""
+        return Frames(self.items)
 
     @cached_property
     def triples(self) -> Counter[tuple[str, ...]]:
@@ -167,7 +180,7 @@ class NearIndex:
 
     def __init__(self, corpus: Corpus, rows: str, pool: str, items: Sequence[Item]) -> None:
         self.corpus, self.names, self.pool = corpus, (rows, pool), items
-        self._numbers = {numbers: code for code, numbers in enumerate({item.numbers: None for item in items})}
+        self._numbers = {numbers: code for code, numbers in enumerate({item.number_bag: None for item in items})}
         places: dict[str, list[int]] = {}
         for place, item in enumerate(items):
             for target in item.targets if item.size >= SHORTEST else ():
@@ -182,7 +195,7 @@ class NearIndex:
         return _Block(
             np.array(places, dtype=np.int64),
             np.array([self.corpus.weight(item.grams) for item in items]),
-            np.array([self._numbers[item.numbers] for item in items]),
+            np.array([self._numbers[item.number_bag] for item in items]),
             {gram: np.array(found, dtype=np.int64) for gram, found in postings.items()},
         )
 
@@ -194,7 +207,7 @@ class NearIndex:
             least: The least likeness: the Dice coefficient of what two items of the same numbers say, their rarest
                 common target included. It is ``CONTAINED`` where one text stands in the other as a whole.
         """
-        total, numbers = self.corpus.weight(item.grams), self._numbers.get(item.numbers, -1)
+        total, numbers = self.corpus.weight(item.grams), self._numbers.get(item.number_bag, -1)
         found: dict[int, float] = {}
         for target in item.targets & self._blocks.keys() if item.size >= SHORTEST else ():
             block, rarity = self._blocks[target], self.corpus.targets[target]
@@ -221,17 +234,32 @@ class NearIndex:
             twin = self.pool[place]
             if like == CONTAINED:
                 short, long = sorted((item, twin), key=lambda one: one.size)
-                if self.corpus.is_addition(short, long, self.names):
+                if self.corpus.is_addition(short, long, self.names) and not self.corpus.frames.differ(item, twin):
                     return 1.0, place
-            elif self.corpus.is_edit(item, twin, self.names):
-                copy = self.corpus.is_no_chance(item, twin, self.names) and not self._is_slot(item, place, like)
-                return (like, place) if copy else None
+                continue
+            edit = self._edit(item, twin, place, like)
+            if not edit and like >= REORDERED:
+                ordered = twin.in_order_of(item)
+                edit = (ordered is not twin and self._edit(item, ordered, place, like)) or edit
+            if edit:
+                return like, place
+            if edit is False:
+                return None
         return None
+
+    def _edit(self, item: Item, twin: Item, place: int, like: float) -> bool | None:
+        """Whether an edit of an item is a copy of it; ``None`` if it is no edit."""
+        if twin.numbers != item.numbers or not self.corpus.is_edit(item, twin, self.names):
+            return None
+        if self.corpus.frames.differ(item, twin):
+            return None
+        return self.corpus.is_no_chance(item, twin, self.names) and not self._is_slot(item, place, like)
 
     def _is_slot(self, item: Item, place: int, like: float) -> bool:
         """Whether too many others are about as alike, each with something of its own."""
         twin, pools = self.pool[place], (self.names[1], self.names[1])
         others = (self.pool[other] for _, other in self.alike(item, KIN * like) if other != place)
+        others = (other for other in others if other.numbers == twin.numbers)
         kin = (other for other in others if self.corpus.is_edit(twin, other, pools))
         return len(list(islice(kin, MAX_KIN + 1))) > MAX_KIN
 

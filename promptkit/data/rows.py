@@ -1,39 +1,52 @@
 """Files and objects -> raw rows: what stands in the source, with the row number, before anything is judged.
 
 Every reader streams and is bounded (``MAX_LINE``, ``MAX_FILE``), and a row that cannot be read becomes a ``Raw`` with
-a fault instead of an exception, so that all bad rows of a file can be reported together.
+a fault instead of an exception, so that all bad rows of a file can be reported together. ``csv_rows`` reads CSV.
 """
 
 from __future__ import annotations
 
-import csv
+import codecs
 import gzip
 import io
 import json
-import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
-from promptkit.errors import DataError, explain, one_of
+from promptkit.errors import DataError, explain, one_of, opens
 
-__all__ = ["MAX_CELL", "MAX_FILE", "MAX_LINE", "SUFFIXES", "Raw", "read_columns", "read_file", "read_items"]
+__all__ = ["MAX_CELL", "MAX_FILE", "MAX_LINE", "SUFFIXES", "Raw", "is_csv", "read_columns", "read_file", "read_items"]
 
 MAX_CELL = 1_000_000
 """Most characters of one cell: far above any context window, far below what fills the memory."""
 
 MAX_LINE = 8 * MAX_CELL
-"""Most bytes of one line of a file; a longer line is one bad row, and reading goes on after it."""
+"""Most characters of one line of a file; a longer line is one bad row, and reading goes on after it."""
 
 MAX_FILE = 1 << 30
-"""Most bytes of one file, after decompression."""
+"""Most characters of one file, after decompression."""
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".json")
 """Kinds of files that can be read; each also with ".gz" after it."""
 
-_CSV_LIMIT = threading.Lock()  # csv keeps its cell limit in one global, so one file is parsed at a time
+_OTHERS = {
+    ".parquet": "pandas.read_parquet(path) or datasets.Dataset.from_parquet(path)",
+    ".xlsx": "pandas.read_excel(path)",
+    ".xls": "pandas.read_excel(path)",
+    ".feather": "pandas.read_feather(path)",
+    ".arrow": "datasets.Dataset.from_file(path)",
+}
+"""Other kinds of files, and what makes an object of them that can be given instead."""
+
+_BOMS = [  # longer marks first: that of UTF-32 starts with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +57,13 @@ class Raw:
         number: Line of the file on which the row starts, or for lists the place counted from 1.
         values: Cells by column name.
         fault: Why the row could not be read at all; "" if it could.
+        doubt: Why the row, which could be read, may be something else than it seems; "" if nothing tells so.
     """
 
     number: int
     values: Mapping[str, object] = field(default_factory=dict)
     fault: str = ""
+    doubt: str = ""
 
 
 class _Fault(ValueError):
@@ -61,13 +76,22 @@ def kind_of(path: Path) -> str:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
-def read_file(path: Path) -> list[Raw]:
+def is_csv(path: Path) -> bool:
+    """Whether a file is read as rows of cells between delimiters."""
+    return kind_of(path) in (".csv", ".tsv")
+
+
+@opens(DataError, of="load_examples")
+def read_file(path: Path, *, delimiter: str | None = None, encoding: str | None = None) -> list[Raw]:
     """Reads one .jsonl, .ndjson, .csv, .tsv or .json file, or one of these with .gz.
 
-    A byte-order mark is dropped, and both line ends are accepted. Blank lines are no rows.
+    A byte-order mark is dropped; that of UTF-16 or UTF-32 tells the encoding. Lines end in LF, CR LF or CR. Blank
+    lines are no rows.
 
     Args:
         path: The file.
+        delimiter: What separates the cells of a .csv or .tsv file; ``None`` for a comma or, in .tsv, a tab.
+        encoding: The encoding of the file, a name that Python knows; ``None`` for UTF-8.
 
     Returns:
         The rows in order, unreadable ones with their fault.
@@ -78,47 +102,85 @@ def read_file(path: Path) -> list[Raw]:
     kind = kind_of(path)
     if not kind:
         must = f"{one_of(SUFFIXES)}, or one of these followed by '.gz'"
-        raise DataError(explain("suffix", of=str(path), must=must, got=path.suffix))
+        other = _OTHERS.get(path.suffix.lower(), "")
+        do = f"give the object instead, as {other}" if other else ""
+        raise DataError(explain("suffix", of=str(path), must=must, got=path.suffix, do=do))
     if not path.is_file():  # also keeps devices and pipes out, which never end
         raise DataError(explain("path", of="load_examples", must="an existing file or folder", got=str(path)))
     try:
         opener = gzip.open if path.name.lower().endswith(".gz") else open
         with cast(BinaryIO, opener(path, "rb")) as stream:
+            text = _decoded(stream, str(path), encoding)
             if kind == ".json":
-                return _read_json(stream, str(path))
-            lines = _lines(stream, str(path))
-            if kind in (".csv", ".tsv"):
-                return _read_csv(lines, str(path), "\t" if kind == ".tsv" else ",")
+                return _read_json(text, str(path))
+            lines = _lines(text, str(path), encoding)
+            if is_csv(path):
+                from promptkit.data.csv_rows import read_csv  # It makes rows of the type above.
+
+                return read_csv(lines, str(path), delimiter or ("\t" if kind == ".tsv" else ","))
             return [_read_line(number, line) for number, line in lines if line.strip()]
+    except UnicodeError as error:
+        do = "pass the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
+        raise DataError(explain("text", of=str(path), must=encoding or "UTF-8", got=str(error), do=do)) from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
-    """Yields numbered lines; of a line over ``MAX_LINE`` only its start, one byte too long."""
-    size, number = 0, 0
-    while line := stream.readline(MAX_LINE + 1):
+def _decoded(stream: BinaryIO, name: str, encoding: str | None) -> io.TextIOWrapper:
+    """Opens a stream as text. In UTF-8, bytes that do not belong there become lone surrogates, for the row to tell."""
+    start = cast(io.BufferedReader, stream).peek(4)[:4]
+    if encoding is None:
+        encoding = next((found for mark, found in _BOMS if start.startswith(mark)), "utf-8-sig")
+        if encoding == "utf-8-sig" and b"\0" in start:
+            do = "pass encoding='utf-16-le' or 'utf-16-be' (--encoding), or save the file as UTF-8"
+            raise DataError(explain("text", of=name, must="UTF-8", got=start, do=do))
+    if codecs.lookup(encoding).name == "utf-8":
+        encoding = "utf-8-sig"
+    errors = "surrogateescape" if encoding == "utf-8-sig" else "strict"
+    return io.TextIOWrapper(stream, encoding, errors, newline="")
+
+
+def _lines(text: io.TextIOWrapper, name: str, encoding: str | None) -> Iterator[tuple[int, str]]:
+    """Yields numbered lines; of a line over ``MAX_LINE`` only its start, one character too long.
+
+    Raises:
+        DataError: The encoding is one of single bytes, and the file is not in it but in UTF-8.
+    """
+    size, number, utf8, other = 0, 0, 0, 0
+    while line := text.readline(MAX_LINE + 1):
         number += 1
-        if number == 1:
-            _check_encoding(line, name)
-            line = line.removeprefix(b"\xef\xbb\xbf")
+        line = line.removeprefix("\ufeff") if number == 1 else line
+        if encoding is not None and not line.isascii():
+            is_utf8 = _is_utf8(line, encoding)
+            utf8, other = utf8 + is_utf8, other + (not is_utf8)
         yield number, line
-        while len(line) > MAX_LINE and not line.endswith(b"\n"):  # skip the rest of the long line
+        while len(line) > MAX_LINE and not line.endswith(("\n", "\r")):  # skip the rest of the long line
             size += len(line)
             _check_size(size, name)
-            line = stream.readline(MAX_LINE + 1)
+            line = text.readline(MAX_LINE + 1)
         size += len(line)
         _check_size(size, name)
+    if utf8 and not other:
+        raise _not_in(encoding or "", name)
+
+
+def _is_utf8(text: str, encoding: str) -> bool:
+    """Whether a text that was read in an encoding of single bytes is in truth UTF-8."""
+    try:
+        blob = text.encode(encoding)
+        return len(blob) == len(text) and bool(blob.decode("utf-8"))
+    except UnicodeError:
+        return False
+
+
+def _not_in(encoding: str, name: str) -> DataError:
+    do = "leave the encoding out"
+    return DataError(explain("text", of=name, must=f"in the encoding {encoding}", got="UTF-8", do=do))
 
 
 def _check_size(size: int, name: str) -> None:
     if size > MAX_FILE:
         raise DataError(explain("size", of=name, must=f"at most {MAX_FILE} bytes", got=size, do="give it in parts"))
-
-
-def _check_encoding(start: bytes, name: str) -> None:
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(explain("encoding", of=name, must="UTF-8", got="UTF-16", do="save the file as UTF-8"))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,14 +212,15 @@ def _decode(text: str) -> Any:
         raise _Fault(f"a row must be one JSON object, got malformed JSON: {error}") from None
 
 
-def _read_line(number: int, line: bytes) -> Raw:
+def _read_line(number: int, line: str) -> Raw:
     try:
         if len(line) > MAX_LINE:
-            raise _Fault(f"a line must be at most {MAX_LINE} bytes, got more")
-        row = _decode(line.decode("utf-8").strip())
-        return _as_raw(number, row)
-    except UnicodeDecodeError as error:
-        fault = f"text must be UTF-8, got byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line"
+            raise _Fault(f"a line must be at most {MAX_LINE} characters, got more")
+        line.encode("utf-8")
+        return _as_raw(number, _decode(line.strip()))
+    except UnicodeEncodeError as error:
+        at = len(line[: error.start].encode("utf-8")) + 1
+        fault = f"text must be UTF-8, got byte 0x{ord(line[error.start]) - 0xDC00:02x} at byte {at} of the line"
         return Raw(number, fault=fault)
     except _Fault as error:
         return Raw(number, fault=str(error))
@@ -171,15 +234,15 @@ def _as_raw(number: int, row: object) -> Raw:
     return Raw(number, row)
 
 
-def _read_json(stream: BinaryIO, name: str) -> list[Raw]:
+def _read_json(stream: io.TextIOWrapper, name: str) -> list[Raw]:
     """Reads a file that holds one list of rows, or one object of columns."""
-    blob = stream.read(MAX_FILE + 1)
-    _check_size(len(blob), name)
-    _check_encoding(blob, name)
+    text = stream.read(MAX_FILE + 1).removeprefix("\ufeff")
+    _check_size(len(text), name)
+    text.encode("utf-8")
+    if not text.isascii() and stream.encoding != "utf-8-sig" and _is_utf8(text, stream.encoding):
+        raise _not_in(stream.encoding, name)
     try:
-        whole = _decode(blob.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise DataError(explain("text", of=name, must="UTF-8", got=f"byte {error.start + 1}: {error}")) from error
+        whole = _decode(text)
     except _Fault as error:
         raise DataError(f"{name}: {error}") from error
     if isinstance(whole, list):
@@ -220,47 +283,3 @@ def read_columns(columns: Mapping[str, Sequence[object]], name: str) -> list[Raw
         raise DataError(explain("columns", of=name, must="equally long", got=sizes))
     rows = zip(*columns.values(), strict=True)
     return read_items([dict(zip(columns, cells, strict=True)) for cells in rows])
-
-
-def _read_csv(lines: Iterator[tuple[int, bytes]], name: str, delimiter: str) -> list[Raw]:
-    """Reads rows under a header line; every cell is text.
-
-    Bytes that are not UTF-8 become lone surrogates here, which the check of each cell then finds by row and column.
-    """
-    text = (io.TextIOWrapper(io.BytesIO(line), "utf-8", "surrogateescape", newline="").read() for _, line in lines)
-    with _CSV_LIMIT:
-        before = csv.field_size_limit(MAX_CELL)
-        try:
-            return list(_csv_rows(csv.reader(text, delimiter=delimiter, strict=True), name))
-        finally:
-            csv.field_size_limit(before)
-
-
-def _csv_rows(reader: Any, name: str) -> Iterator[Raw]:
-    header: list[str] | None = None
-    while True:
-        start = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if header is None:
-                raise DataError(f"{name}: the header cannot be read: {error}") from error
-            yield Raw(start, fault=f"a row must be well-formed CSV, got: {error}")
-            continue
-        if not cells:
-            continue
-        if header is None:
-            header = _check_header([cell.strip() for cell in cells], name)
-        elif len(cells) != len(header):
-            yield Raw(start, fault=f"a row must have {len(header)} cells as the header has, got {len(cells)}")
-        else:
-            yield Raw(start, dict(zip(header, cells, strict=True)))
-
-
-def _check_header(header: list[str], name: str) -> list[str]:
-    if len(set(header)) < len(header) or "" in header:
-        do = "the first line of the file names its columns"
-        raise DataError(explain("header", of=name, must="different names, none empty", got=header, do=do))
-    return header

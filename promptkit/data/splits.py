@@ -15,6 +15,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, overload
 
+from promptkit.data.examples import check_examples
 from promptkit.data.leakage import Leakage, measure_leakage
 from promptkit.errors import DataError, SettingError, explain
 from promptkit.types import Example
@@ -194,6 +195,7 @@ def divide(
         [12, 3, 5]
     """
     wanted: dict[str, Any] = dict(zip(SPLIT_NAMES, check_shares(shares), strict=True))
+    check_examples(examples, of="divide")
     blocks = _blocks(examples)
     filled = [split for split in ("test", "dev", "train") if wanted[split] > 0]
     if len(blocks) < len(filled):

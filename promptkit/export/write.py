@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from promptkit import __version__
 from promptkit.artifact.weights import weights_to_files
-from promptkit.errors import ArtifactError, explain
+from promptkit.errors import ArtifactError, check_path, explain
 from promptkit.types import JSONObject, Weights
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ __all__ = ["FACTS_FILE", "Learned", "check_target", "staged", "write_facts", "wr
 FACTS_FILE = "promptkit_export.json"
 """What an exported folder is, for people and programs; models do not read it."""
 VECTOR_FILE = "soft_prompt.safetensors"
+_STAGE = re.compile(r"\..+\.promptkit-[0-9a-f]{16}\.part")
+_NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)  # of some network file systems
 
 _PEFT_README = """\
 # {what} in PEFT's format
@@ -85,9 +89,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
     Raises:
         ArtifactError: There is something already; an export replaces nothing.
     """
-    text = os.fspath(folder)
-    if not text or "\0" in text:
-        raise ArtifactError(explain("folder", of="export", must="the path of a folder", got=text))
+    text = str(check_path(folder, "folder", of="export", error=ArtifactError, must="the path of a folder"))
     path = Path(os.path.abspath(text))
     try:
         if os.path.lexists(path) and (not path.is_dir() or path.is_symlink() or any(path.iterdir())):
@@ -102,8 +104,9 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
 def staged(target: Path) -> Iterator[Path]:
     """Gives a folder to write into, and puts it in place when all is written.
 
-    Killed at any moment, it leaves the target as it was; what is left over is a hidden folder beside it, whose name
-    starts with the target's and ends in ``.part``.
+    Killed at any moment, it leaves the target as it was. What is left over is a hidden folder beside it, whose name
+    starts with the target's and ends in ``.part``; the next export into the same place removes it. A folder in which
+    another process is writing is left alone.
 
     Args:
         target: Where the folder is to be; new or empty.
@@ -114,21 +117,77 @@ def staged(target: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: The disk refuses, or somebody else wrote to the target meanwhile.
     """
-    stage = target.parent / f".{target.name}.{secrets.token_hex(8)}.part"
     try:
-        stage.mkdir(parents=True)
-        yield stage
-        for path in [*stage.rglob("*"), stage]:
-            _flush(path)
-        if sys.platform == "win32" and target.is_dir():
-            target.rmdir()  # elsewhere a rename takes the place of an empty folder
-        os.rename(stage, target)
-        _flush(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        with _own_stage(target) as stage:
+            yield stage
+            for path in [*stage.rglob("*"), stage]:
+                _flush(path)
+            if sys.platform == "win32" and target.is_dir():
+                target.rmdir()  # elsewhere a rename takes the place of an empty folder
+            os.rename(stage, target)
+            _flush(target.parent)
     except OSError as error:
         reason = error.strerror or error
         raise ArtifactError(f"export: {target.name} could not be written: {reason}; nothing was left there") from error
+
+
+@contextlib.contextmanager
+def _own_stage(target: Path) -> Iterator[Path]:
+    """Makes a folder beside the target that this process holds locked, and removes what is left of it."""
+    while True:
+        stage = target.parent / f".{target.name[:40]}.promptkit-{secrets.token_hex(8)}.part"
+        stage.mkdir()
+        descriptor = _locked(stage)
+        if descriptor is not None:
+            break  # otherwise a process that tidies up took it for a leftover in the moment before it was locked
+    try:
+        yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """Locks a folder, which the system undoes even if this process is killed.
+
+    Returns:
+        The descriptor to close, -1 where there are no such locks, or ``None`` if another process has it or removed it.
+    """
+    if sys.platform == "win32":
+        return -1
+    import fcntl
+
+    descriptor = -1
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(folder, follow_symlinks=False)):
+            return descriptor
+    except OSError as error:
+        if descriptor >= 0 and error.errno in _NO_LOCKS:
+            return descriptor
+    if descriptor >= 0:
+        os.close(descriptor)
+    return None
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Removes what exports that were killed left beside a target, of any target in that folder."""
+    earlier = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.part")  # as earlier versions named them
+    try:
+        names = [name for name in os.listdir(target.parent) if _STAGE.fullmatch(name) or earlier.fullmatch(name)]
+    except OSError:
+        return  # a folder that may be written and not be listed
+    for name in names:
+        leftover = target.parent / name
+        descriptor = _locked(leftover)
+        if descriptor is not None:
+            shutil.rmtree(leftover, ignore_errors=True)
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _flush(path: Path) -> None:

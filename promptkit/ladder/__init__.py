@@ -1,8 +1,9 @@
 """The ladder: climbs from cheap to dear adaptations, keeps what a paired test says pays, and writes down why.
 
-record.py     the decision record; facts.py its parts
+record.py     the decision record; facts.py its parts; reading.py reads it from its file
 climbing.py   ``climb`` itself; ascent.py the rules by which it goes on or stops
-looks.py      the tests, which may be looked at after every block of items
+looks.py      the test of a rung against the kept one; bounds.py whether the kept one is good enough
+working.py    whether the winner is of any use
 rungs.py      what is tried, and what each rung takes over from those below
 pool.py       which items judge and which teach; cross-fitting
 fitting.py    fits, judging.py answers, each finished one kept
@@ -14,7 +15,8 @@ table.py      the record as text
 
 from promptkit.ladder.budget import Budget
 from promptkit.ladder.climbing import ClimbResult, climb
-from promptkit.ladder.record import Record, load_record
+from promptkit.ladder.reading import load_record
+from promptkit.ladder.record import Record
 from promptkit.ladder.rungs import Handed, Ready, Rung
 
 __all__ = ["Budget", "ClimbResult", "Handed", "Ready", "Record", "Rung", "climb", "load_record"]

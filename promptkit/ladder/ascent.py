@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
+from typing import Any
 
 from promptkit.adapters import PlanPredictor
 from promptkit.ladder.bounds import MeanBounds, can_win
@@ -157,7 +158,9 @@ class Ascent:
 
     def _ready(self, entry: Entry, fold: int | None) -> Ready:
         """Makes a rung ready with what those below left, as seen from a fold."""
-        ready = replace(entry.rung.ready(self._handed(entry, fold)), seconds=self._fit_seconds(entry, fold))
+        handed = self._handed(entry, fold)
+        ready = _timed(entry.rung.ready(handed), handed.minutes)
+        ready = replace(ready, seconds=self._fit_seconds(entry, learns=hasattr(ready.adapter, "max_minutes")))
         if fold is None:
             entry.settings, entry.handed = settings_of(ready.adapter), ready.handed
         return ready
@@ -185,11 +188,11 @@ class Ascent:
             self._work.journal.put(key, kept)
         return float(kept["minutes"])
 
-    def _fit_seconds(self, entry: Entry, fold: int | None) -> float | None:
+    def _fit_seconds(self, entry: Entry, *, learns: bool) -> float | None:
         """The seconds that one fit may take: that of a rung which is cross-fitted shares with those of its folds."""
         seconds = self._for_fits(entry.place)
         fits = 1 + len(self._work.pool.fold_lessons)
-        if seconds is None or fits == 1 or "max_minutes" in entry.rung.plan:
+        if seconds is None or learns:
             return seconds
         contender = entry.contender
         done = contender.fits if contender is not None else 0
@@ -246,7 +249,7 @@ class Ascent:
             if found is not None:
                 return found
             if not whole:
-                return self._purse.time_is_up(self._reserve())
+                return self._purse.time_is_up(moment, reserve=self._reserve())
 
     def _settle(self, entry: Entry, alpha: float, *, last: bool) -> Decision | None:
         """Judges a kept rung further until it is clear whether the climb may stop here."""
@@ -269,7 +272,7 @@ class Ascent:
             if over := self._purse.spent_out(moment, reserve=self._reserve()):
                 return self._stop("budget", f"the budget ended while {entry.name} was judged: {over}")
             if not contender.judge(min(seen + self._rules.block, planned), self._time_left):
-                over = self._purse.time_is_up(self._reserve())
+                over = self._purse.time_is_up(moment, reserve=self._reserve())
                 return self._stop("budget", f"the budget ended while {entry.name} was judged: {over}")
         if room or last:
             return None
@@ -292,6 +295,15 @@ class Ascent:
         needed = self._rules.test_items * (self.kept.contender.pace or 0.0)
         minutes = self._purse.budget.minutes
         return needed if minutes is None else min(needed, TEST_SHARE * 60 * minutes)
+
+
+def _timed(ready: Ready, minutes: float | None) -> Ready:
+    """Gives a training of a caller's adapter that has no limit of its own that of the budget."""
+    adapter: Any = ready.adapter
+    if minutes is None or not is_dataclass(adapter) or getattr(adapter, "max_minutes", minutes) is not None:
+        return ready
+    limited: Any = replace(adapter, max_minutes=minutes)  # type: ignore[type-var]
+    return replace(ready, adapter=limited)
 
 
 def _few_shot(contender: Contender | None) -> bool:

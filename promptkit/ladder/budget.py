@@ -116,8 +116,24 @@ class Purse:
                 must = f"at least {least:g}, which the climb has spent"
                 raise SettingError(explain(name, of="Budget", must=must, got=limit, do=do))
 
-    def time_is_up(self, reserve: float) -> str:
-        """Says that the time is up, less what is kept back."""
+    def time_is_up(self, moment: str, *, reserve: float = 0.0) -> str:
+        """Says that the next piece of work would not fit into the time.
+
+        Args:
+            moment: A name of this moment of the climb, under which the text is kept.
+            reserve: Seconds that are kept back.
+
+        Returns:
+            The limit as a text for people.
+        """
+        key = f"purse:{moment}:cut"
+        kept = self._journal.get(key)
+        if kept is None or kept["budget"] != self.mark:
+            kept = {"over": self._time(reserve), "budget": self.mark}
+            self._journal.put(key, kept)
+        return str(kept["over"])
+
+    def _time(self, reserve: float) -> str:
         kept = f", less what the test will take ({reserve:.0f} s)" if reserve >= 1 else ""
         return f"{self.budget.minutes:g} minutes{kept}"
 
@@ -125,7 +141,7 @@ class Purse:
         budget, spent = self.budget, self._backend.spent
         left = self.seconds_left()
         if left is not None and left <= reserve:
-            return self.time_is_up(reserve)
+            return self._time(reserve)
         if budget.tokens is not None and spent.prompt_tokens + spent.generated_tokens >= budget.tokens:
             return f"{budget.tokens} tokens"
         if budget.calls is not None and spent.calls >= budget.calls:

@@ -138,7 +138,6 @@ class Chronicle:
             **{name: split.fingerprint for name, split in splits.items()},
             "folds": base.data.folds,
             "unlabelled": unlabelled,
-            **({"group": digest(" ".join(groups))} if any(groups := self._work.pool.groups) else {}),
             "retries": self._rules.retries,
             **base.settings.model_dump(mode="json"),
         }
@@ -276,6 +275,7 @@ def report_from(values: Mapping[str, Any]) -> Report:
             "metrics": {name: Interval(**found) for name, found in values["metrics"].items()},
             "scores": {name: tuple(scores) for name, scores in values["scores"].items()},
             "rows": tuple(values["rows"]),
+            "notes": tuple(values.get("notes", ())),
             "cost": Cost(**{**cost, "usage": Usage(**cost["usage"])}),
         }
     )

@@ -12,8 +12,10 @@ from typing import Literal
 from promptkit.adapters import PlanPredictor, Predictor
 from promptkit.adapters.base import as_queries
 from promptkit.backends import Backend
+from promptkit.backends.base import check_backend
 from promptkit.data import Data, Split
-from promptkit.errors import LeakageError, PromptkitError, explain
+from promptkit.data.groups import Group
+from promptkit.errors import LeakageError, PromptkitError, check_path, explain
 from promptkit.evaluation import Report, evaluate
 from promptkit.ladder.ascent import Ascent, Rules
 from promptkit.ladder.budget import Budget, Purse
@@ -26,7 +28,16 @@ from promptkit.ladder.pool import Pool, make_pool
 from promptkit.ladder.record import Record
 from promptkit.ladder.rungs import RungsLike, make_rungs
 from promptkit.ladder.sealed import SealedTest
-from promptkit.ladder.setup import RunFolder, check_leakage, check_numbers, digest, read_target, same_climb
+from promptkit.ladder.setup import (
+    RunFolder,
+    check_kinds,
+    check_leakage,
+    check_numbers,
+    digest,
+    read_target,
+    same_climb,
+    with_groups,
+)
 from promptkit.ladder.table import table
 from promptkit.metrics import get_metric
 from promptkit.task import Task
@@ -79,6 +90,7 @@ def climb(
     folder: str | os.PathLike[str] | None = None,
     resume: bool = True,
     unlabelled: Queries | None = None,
+    group: Group | None = None,
     on_leakage: Literal["fail", "force"] = "fail",
     folds: int | Literal["auto"] = "auto",
     block: int = 20,
@@ -88,9 +100,9 @@ def climb(
     """Finds the cheapest adaptation that is good enough, and says how sure that is and what each step costs.
 
     Rungs are tried from cheap to dear. Each is fitted on train, with what the rungs below it leave, and judged on dev
-    item by item against the kept one. It is kept only if the paired test says that it gains more than ``margin``;
-    judging ends as soon as that is decided (see ``promptkit.ladder.looks`` for the tests and how they share one error
-    rate). The climb stops when the lower bound of the kept rung reaches the target, when not even a faultless rung
+    item by item against the kept one. It is kept only if a paired test shows a gain, at an error rate that all rungs
+    share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see ``promptkit.ladder.looks``).
+    The climb stops when the lower bound of the kept rung reaches the target, when not even a faultless rung
     could be shown to gain the margin, at the end of the budget, or at the top. Then the winner is scored on test, once.
 
     Args:
@@ -100,17 +112,23 @@ def climb(
         backend: The model.
         target: The metric that decides, with the score that is good enough, such as ``{"exact_match": 0.9}``. ``None``
             for the task's metric, and to climb as long as it pays.
-        budget: What may be spent; by default without limit.
+        budget: What may be spent; by default without limit. A climb that is continued may be given more.
         seed: Seed of everything: two climbs of one seed decide the same, unless time runs out.
         rungs: ``"default"``: zero-shot, few-shot with searched demonstrations, chain of thought with voting where
             the task has a template for it, soft prompt, LoRA. Or adapters or ``(name, adapter)`` pairs, from cheap to
             dear.
-        margin: Gain that a dearer rung must exceed, in [0, 1).
-        confidence: Confidence of all decisions together, in [0.5, 1).
+        margin: Gain that a more expensive rung must exceed, in [0, 1): by a test at level .2, where the gain itself
+            is shown at the level that ``confidence`` gives.
+        confidence: Confidence of all decisions together, in [0.5, 1): 1 minus the chance that any rung without a gain
+            is kept.
         folder: Where the run is kept: journal, fits and ``record.json``. A climb that was cut off, even by ``kill -9``,
-            goes on from there and repeats no finished call and no finished fit.
+            goes on from there and repeats no finished call and no finished fit. Its budget may be changed, and rungs
+            appended: then it is decided anew.
         resume: Whether to go on with what the folder holds; if not, it must be new.
         unlabelled: Queries without answers; rungs that learn weights learn from the kept rung's answers to them.
+        group: What items belong to that depend on each other, such as several questions on one document: a field, a
+            mapping from id, or "id"; by default ``Example.group``, and repeated ids. A group is one observation in
+            every test and interval, and folds keep it together.
         on_leakage: ``fail`` refuses data in which an item stands in two splits; ``force`` climbs all the same, and the
             record says so.
         folds: Cross-fitting, by which small dev sets are stretched: number of folds, 0 for none, ``auto`` for 5 where
@@ -141,15 +159,18 @@ def climb(
         >>> result.record.decision.winner, result.record.decision.stopped, result.test["numeric_match"].mean
         ('2 shots', 'target', 1.0)
     """
+    check_backend(backend, of="climb")
+    check_kinds(task=task, data=data, budget=budget, folder=folder)
     check_numbers(margin=margin, confidence=confidence, seed=seed, block=block, retries=retries)
     metric, wanted = read_target(target, task)
     forced = check_leakage(data, on_leakage)
+    data = with_groups(data, group)
     ladder = make_rungs(rungs, task, data.train)
     budget = budget or Budget()
     pool = make_pool(data.train, data.dev, folds=folds, seed=seed)
     for example in pool.examples:
         get_metric(metric).score(example.target, example.targets)  # a target without anything to see ends it here
-    run = RunFolder(Path(folder) if folder is not None else None, resume=resume)
+    run = RunFolder(check_path(folder, "folder", of="climb") if folder is not None else None, resume=resume)
     try:
         sealed = SealedTest(data.test, run.journal)
         queries = _unlabelled(task, unlabelled, pool, sealed, on_leakage)

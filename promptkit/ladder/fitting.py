@@ -27,7 +27,7 @@ from promptkit.types import JSONObject
 __all__ = ["ClimbProgress", "Fitted", "RungError", "Workshop", "fit_once"]
 
 OVERRUN = 1.25
-"""How far a fit that looks at the clock by itself may overrun its seconds before it is cut off."""
+"""How far a fit may overrun its seconds before it is cut off."""
 
 ClimbProgress = Callable[[str, int, int, float | None], None]
 """Called as ``progress(what, done, total, seconds_left)``: what goes on, for example "few-shot: judging", finished and
@@ -163,13 +163,10 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
         options["checkpoint"] = work.folder / "checkpoints" / key
     if "progress" in takes:
         options["progress"] = show
-    limit = ready.seconds
-    if "seconds" in takes and limit is not None:
-        options["seconds"], limit = limit, OVERRUN * limit  # it looks at the clock by itself
     first = {example.query.key for example in ready.first}
     examples = Split("train", (*ready.first, *(one for one in lesson.train if one.query.key not in first)))
     try:
-        with work.backend.until(limit):
+        with work.backend.until(ready.seconds, grace=OVERRUN):
             predictor = ready.adapter.fit(examples, work.backend, dev=lesson.tuning, seed=work.seed, **options)
     except OutOfTime:
         text = f"fitting did not fit into its share of the budget, {ready.seconds or 0:.2g} s"

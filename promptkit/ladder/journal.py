@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from promptkit.errors import ArtifactError, SettingError, explain
+from promptkit.errors import ArtifactError, SettingError, explain, opens
 
 __all__ = ["Journal", "JournalError", "RunLock", "open_regular"]
 
@@ -193,6 +193,7 @@ class RunLock:
         JournalError: Its file ``lock`` cannot be opened, or is no regular file.
     """
 
+    @opens(ArtifactError, of="climb", which="folder", place=1)
     def __init__(self, folder: Path) -> None:
         try:
             descriptor = open_regular(folder / "lock", os.O_RDWR | os.O_CREAT)

@@ -89,10 +89,11 @@ class JournaledBackend:
                 totals = [sum(pair) for pair in zip(totals, value["spent"], strict=True)]
         self.spent = Spent(*totals)
         self._deadline: float | None = None
+        self._planned: float | None = None
         self._pace: float | None = None  # seconds a sample took in the last call
 
     @contextlib.contextmanager
-    def until(self, seconds: float | None) -> Iterator[None]:
+    def until(self, seconds: float | None, *, grace: float = 1.0) -> Iterator[None]:
         """Sets a deadline for everything that is asked within; of several the earliest counts.
 
         Requests are sent in parts that fit the time that is left, by the pace of the part before. A deadline does not
@@ -100,18 +101,26 @@ class JournaledBackend:
 
         Args:
             seconds: Seconds from now, or ``None`` for no deadline.
+            grace: By which factor work that looks at ``seconds_left`` may overrun before it is cut off.
 
         Raises:
             OutOfTime: Within, by a request that would not fit.
         """
-        before = self._deadline
+        before = self._deadline, self._planned
         if seconds is not None:
-            ends = time.monotonic() + seconds
-            self._deadline = ends if before is None else min(before, ends)
+            now = time.monotonic()
+            self._deadline, self._planned = (
+                now + seconds * factor if earlier is None else min(earlier, now + seconds * factor)
+                for earlier, factor in zip(before, (grace, 1.0), strict=True)
+            )
         try:
             yield
         finally:
-            self._deadline = before
+            self._deadline, self._planned = before
+
+    def seconds_left(self) -> float | None:
+        """Returns the seconds in which work should end, at least 0; ``None`` without a deadline."""
+        return None if self._planned is None else max(0.0, self._planned - time.monotonic())
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the model's, but no answer goes past the journal."""

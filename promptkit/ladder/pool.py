@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from promptkit.data import Split
-from promptkit.data.groups import Group, find_groups
+from promptkit.data.groups import find_groups
 from promptkit.errors import DataError, SettingError, explain
 from promptkit.types import Example
 
@@ -79,9 +79,7 @@ class Pool:
         return len(self.keys)
 
 
-def make_pool(
-    train: Split, dev: Split, *, folds: int | Literal["auto"] = "auto", seed: int = 0, group: Group | None = None
-) -> Pool:
+def make_pool(train: Split, dev: Split, *, folds: int | Literal["auto"] = "auto", seed: int = 0) -> Pool:
     """Lays out the items of a climb.
 
     Args:
@@ -89,14 +87,13 @@ def make_pool(
         dev: The split for judging.
         folds: Number of folds of cross-fitting, 0 for none, or ``auto``: 5 where dev has fewer than 100 items.
         seed: Seed of order, folds and what is set aside. Items of equal content or of one group stay together.
-        group: What items belong to, as in ``find_groups``; by default ``Example.group``.
 
     Returns:
         The pool.
 
     Raises:
         DataError: Dev is empty.
-        SettingError: ``folds`` is out of range, or ``group`` names nothing.
+        SettingError: ``folds`` is out of range.
 
     Example:
         >>> from promptkit.types import Query
@@ -108,7 +105,7 @@ def make_pool(
     if not len(dev):
         do = "let load_examples divide the data, or take some items out of train"
         raise DataError(explain("dev", of="climb", must="there, with at least one item", got=0, do=do))
-    judged, learned = _Units(dev, group), _Units(train, group)
+    judged, learned = _Units(dev), _Units(train)
     if folds == "auto":
         folds = FOLDS if len(dev) < SMALL and len(set(learned.keys)) >= 2 * FOLDS else 0
     if isinstance(folds, bool) or not isinstance(folds, int) or folds == 1 or not 0 <= folds <= max(2, len(train)):
@@ -129,18 +126,18 @@ def make_pool(
         fold_of += [numbers[place] for place in order]
         for fold in range(folds):
             rest = [example for example, number in zip(train, numbers, strict=True) if number != fold]
-            lessons.append(_lesson(Split("train", rest), seed, group))
+            lessons.append(_lesson(Split("train", rest), seed))
     notes = (*judged.notes, *(note for note in learned.notes if note not in judged.notes and folds))
-    lesson = _lesson(train, seed, group)
+    lesson = _lesson(train, seed)
     return Pool(tuple(keys), tuple(examples), tuple(fold_of), tuple(groups), lesson, tuple(lessons), notes)
 
 
 class _Units:
     """What stays together in a split: items of one group, else items of equal content."""
 
-    def __init__(self, split: Split, group: Group | None) -> None:
+    def __init__(self, split: Split) -> None:
         ids, own = [example.id for example in split], [example.group for example in split]
-        found = find_groups(ids, [one.query.fields for one in split], own, group if len(split) else None, of="climb")
+        found = find_groups(ids, [one.query.fields for one in split], own)
         named = Counter(found.labels or ())
         # A group of one item is no group.
         self.groups = [label if named[label] > 1 else "" for label in found.labels or [""] * len(split)]
@@ -164,12 +161,12 @@ def _rank(seed: int, purpose: str, key: str) -> bytes:
     return hashlib.sha256(f"{seed}:{purpose}:{key}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _lesson(train: Split, seed: int, group: Group | None) -> Lesson:
+def _lesson(train: Split, seed: int) -> Lesson:
     """Sets examples aside for the choices of a fit, whole units at a time."""
     quota = min(TUNING_MOST, int(TUNING_SHARE * len(train)))
     aside: set[str] = set()
     count = 0
-    keys = _Units(train, group).keys
+    keys = _Units(train).keys
     sizes = Counter(keys)
     for key in sorted(sizes, key=lambda key: _rank(seed, "tuning", key)):
         if count + sizes[key] > quota:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from promptkit.data import Data
+from promptkit.data import Data, Split
+from promptkit.data.groups import Group, Grouping, find_groups
+from promptkit.data.splits import SPLIT_NAMES
 from promptkit.errors import ArtifactError, LeakageError, SettingError, explain
+from promptkit.ladder.budget import Budget
 from promptkit.ladder.journal import Journal, RunLock
 from promptkit.metrics import get_metric
 from promptkit.task import Task
-from promptkit.types import JSONObject
+from promptkit.types import Example, JSONObject
 
-__all__ = ["RunFolder", "check_leakage", "check_numbers", "digest", "read_target", "same_climb"]
+__all__ = [
+    "RunFolder",
+    "check_kinds",
+    "check_leakage",
+    "check_numbers",
+    "digest",
+    "read_target",
+    "same_climb",
+    "with_groups",
+]
 
 JOURNAL = "journal.jsonl"
 _KINDS: dict[str, tuple[Callable[[int], bool], str]] = {
@@ -81,6 +95,63 @@ def check_numbers(*, margin: object, confidence: object, seed: object, block: ob
     for name, (value, good, must) in checks.items():
         if not good:
             raise SettingError(explain(name, of="climb", must=must, got=value))
+
+
+def check_kinds(*, task: object, data: object, budget: object, folder: object) -> None:
+    """Checks that what a climb is given is of the right kind, before anything is read or paid.
+
+    Raises:
+        SettingError: Something is of another kind.
+    """
+    path = folder is None or isinstance(folder, str | os.PathLike)
+    checks: dict[str, tuple[object, bool, str, str]] = {
+        "task": (task, isinstance(task, Task), "a Task", "load it: load_task('tickets')"),
+        "data": (data, isinstance(data, Data), "Data, with train, dev and test", "load it: load_examples('tickets')"),
+        "budget": (budget, isinstance(budget, Budget | None), "a Budget or None", "write it as Budget(minutes=10)"),
+        "folder": (folder, path, "a path or None", ""),
+    }
+    for name, (value, good, must, do) in checks.items():
+        if not good:
+            raise SettingError(explain(name, of="climb", must=must, got=value, do=do))
+    assert isinstance(data, Data)
+    for name, split in zip(SPLIT_NAMES, data, strict=True):
+        wrong = next((one for one in split if not isinstance(one, Example)), None) if _is_split(split) else split
+        if wrong is not None:
+            do = "load_examples makes it from files and from lists of dicts"
+            raise SettingError(explain(f"data.{name}", of="climb", must="a Split of Examples", got=wrong, do=do))
+
+
+def _is_split(value: object) -> bool:
+    return isinstance(value, Split)
+
+
+def with_groups(data: Data, group: Group | None) -> Data:
+    """Writes into every example what it belongs to.
+
+    Args:
+        data: The data.
+        group: A field, "id", a mapping from id, or ``None`` to leave the examples as they are.
+
+    Returns:
+        The data with ``Example.group`` filled in.
+
+    Raises:
+        SettingError: ``group`` names nothing that the examples have.
+    """
+    if group is None:
+        return data
+    if not isinstance(group, str | Mapping):
+        must = "a field, 'id', or a mapping from id"
+        raise SettingError(explain("group", of="climb", must=must, got=group))
+
+    def named(split: Split) -> Split:
+        ids, own = [example.id for example in split], [example.group for example in split]
+        fields = [example.query.fields for example in split]
+        found = find_groups(ids, fields, own, group, of="climb") if len(split) else Grouping()
+        pairs = zip(split, found.labels or (), strict=True)
+        return Split(split.name, [replace(example, group=label) for example, label in pairs])
+
+    return replace(data, train=named(data.train), dev=named(data.dev), test=named(data.test))
 
 
 def check_leakage(data: Data, on_leakage: str) -> bool:

@@ -1,6 +1,7 @@
 r"""Labels and choice letters in text: which of a closed set is meant.
 
-A label is read whole or not at all; every step is linear in the length of the text.
+A label is read whole or not at all; every step is linear in the length of the text. Of a text of more than 10,000
+characters the end is looked at, and its first line; of such a line behind a marker the start.
 
 - **Several different labels named**: none is read, unless one is alone on the first line, or directly behind a marker
   with no second one joined to it (``Answer: B because A is too small`` is B; ``Answer: billing or technical``
@@ -26,25 +27,29 @@ from itertools import chain, islice
 from typing import Literal, NamedTuple
 
 from promptkit.readout.finders import Found
-from promptkit.readout.markup import strip_emphasis, strip_tags, unwrap
+from promptkit.readout.markup import strip_emphasis, strip_struck, strip_tags, unwrap
 from promptkit.readout.number_text import fold_numbers
-from promptkit.readout.numbers import Expression, find_expressions, fold_window, normalize_number
+from promptkit.readout.numbers import WINDOW, Expression, find_expressions, fold_window, normalize_number, shorten
 
 __all__ = ["LabelFinder", "fold_label"]
 
-_WINDOW = 20_000  # of a longer text the end is looked at, and the first line; of a longer line its start
 # What may not touch a label: digits and the letters of scripts that write with spaces. Others may, as in 答案是B.
 _TOUCHING = r"0-9A-Za-z_ªµºÀ-ÖØ-öø-ͯͰ-ෟႠ-ჿሀ-ᛰḀ-῿"
 _UNIT = re.compile(f"[{_TOUCHING}]")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\u02d7\u2796\u207b\ufe63\uff0d"), "-")
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ＇`´"), "'")
 _WORD = re.compile(r"[^\W_]")
+_LEAD = re.compile(  # what may stand between a marker and the label that it announces
+    r"(?:[\W_]|\b(?:is|are|was|be|the|option|choice|letter|label|class|category|answer|ist|est|es|é)\b|[是为為])*",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?", re.ASCII)
+_LEADING_ZERO = re.compile(r"-?0\d")
 _ESCAPED = re.compile(r"\\([-+.*#$%&_{}~|<>()\[\]!])")
 _WRAPPER = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|sf)|left|right|emph|underline)(?![a-zA-Z])\s?"
 )
-_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:s|del|strike)>[^<\n]{0,200}</(?:s|del|strike)>", re.IGNORECASE)
+_ANGLED = re.compile(r"<(?!(?:b|i|u|s|a|q|p|em|code|strong|mark)>)([^<>/\s][^<>/]{0,60})>", re.IGNORECASE)
 _LINE_MARKS = re.compile(r"\s*(?:#{1,6}\s+|>\s*|[*•]\s+|[-+]\s+(?!\d))*")
 _QUOTES = "\"'“”‘’„‚«»‹›「」『』`"
 _PEELED_BEFORE = _QUOTES + "([{<*_$¿¡:：,，。 \t\n"
@@ -104,20 +109,43 @@ def _plain(text: str) -> str:
 
 def _bounded(label: str) -> str:
     """Returns a pattern for one label that is not a part of a longer word; white space is elastic."""
-    body = _GAP.join(re.escape(word) for word in label.split())
-    first, last = re.escape(label[0]), re.escape(label[-1])
+    body = _elastic(label)
     if _UNIT.match(label[0]):
         before = rf"(?<![{_TOUCHING}@#&\\/+±~^-])(?<![{_TOUCHING}][.'*])" + (
             r"(?<!\d[,:])" if label[0].isdigit() else ""
         )
     else:
-        before = rf"(?<![{_TOUCHING}{first}])" if label[0].isascii() else ""
+        before = rf"(?<![{_TOUCHING}{_edge(label[0])}])" if label[0].isascii() else ""
     if _UNIT.match(label[-1]):
         starred = rf"(?!\*(?:[{_TOUCHING}]|(?![*\w])))"
         after = rf"(?![{_TOUCHING}@#&\\/+^-])(?![.'][{_TOUCHING}])(?![,:]\d)(?!\s?(?:%|\+(?!\w))){starred}"
     else:
-        after = rf"(?![{_TOUCHING}{last}])" if label[-1].isascii() else ""
+        after = rf"(?![{_TOUCHING}{_edge(label[-1])}])" if label[-1].isascii() else ""
     return f"{before}{body}{after}"
+
+
+def _edge(char: str) -> str:
+    """Returns what may not touch a sign at the edge of a label, for a character class."""
+    return r"+#/&@\\^~-" if char in "+#/&@\\^~-" else "" if char in ".!?" else re.escape(char)
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    """Returns a pattern for any of the labels, the longest first.
+
+    A label that holds another one also matches as a part of a longer word, but then in a group: so the shorter one is
+    not read out of it, as "no" is not out of "no answers".
+    """
+    found = []
+    for label in sorted(words, key=lambda label: (-len(label), label)):
+        found.append(_bounded(label))
+        if any(other != label and other.casefold() in label.casefold() for other in words):
+            found.append(f"({_elastic(label)})")
+    return "|".join(found)
+
+
+def _elastic(label: str) -> str:
+    """Returns a pattern for a label in which white space and markup between words do not count."""
+    return _GAP.join(re.escape(word) for word in label.split())
 
 
 class LabelFinder:
@@ -144,10 +172,8 @@ class LabelFinder:
         self._tags = any("<" in label for label in labels)
         self._pattern: re.Pattern[str] | None = None
         if words:
-            longest_first = sorted(words, key=lambda label: (-len(label), label))
-            starts = "".join(sorted({re.escape(label[0]) for label in longest_first}))
-            body = "|".join(map(_bounded, longest_first))
-            body = f"(?=[{starts}])(?:{body})"  # most places are ruled out by their first character
+            starts = "".join(sorted({re.escape(label[0]) for label in words}))
+            body = f"(?=[{starts}])(?:{_alternatives(words)})"  # most places are ruled out by their first character
             if letters:
                 self._pattern = re.compile(rf"{body}|(?<=[(\[{{\"'*])(?i:{body})(?=[)\]}}\"'*])")
             else:
@@ -155,7 +181,7 @@ class LabelFinder:
 
     def canonical(self, text: str) -> str | None:
         """Returns the label that the whole text spells, punctuation and markup around it aside, or ``None``."""
-        if len(text) > _WINDOW:
+        if len(text) > WINDOW:
             return None
         exact = self._spelling.get(fold_label(text))
         if exact is not None:
@@ -177,13 +203,13 @@ class LabelFinder:
         whole = self.canonical(text)
         if whole is not None:
             return Found(whole, 0, text[-1:].isspace() or not text[-1:].isalnum())
-        text = text[:_WINDOW]
+        text = shorten(text, "first")
         clean, folded = self._clean(text), self._fold(text, "first")
         words, numbers = list(self._word_mentions(clean)), list(self._number_mentions(folded))
         if words and numbers:
             return self._only([*words, *numbers], len(text))
         line, mentions = (folded, numbers) if numbers else (clean, words)
-        if not mentions or mentions[0].denied or _WORD.search(line[: mentions[0].start]):
+        if not mentions or mentions[0].denied or not _LEAD.fullmatch(line[: mentions[0].start]):
             return self._only(mentions, len(line))
         head, others = mentions[0], [one for one in mentions if one.label != mentions[0].label]
         joined = _JOINED.match(line, head.end)
@@ -200,8 +226,7 @@ class LabelFinder:
         alone = self.canonical(line)
         if alone is not None:
             return Found(alone, 0, len(line.rstrip()) < len(text) or not line[-1].isalnum())
-        if len(text) > _WINDOW:
-            text = text[-_WINDOW:]
+        text = shorten(text, "last")
         clean, folded = self._clean(text), self._fold(text, "last")
         return self._only(chain(self._word_mentions(clean), self._number_mentions(folded)), len(clean))
 
@@ -225,21 +250,24 @@ class LabelFinder:
         """Drops markup from a text and folds it, letter case aside."""
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        if "~~" in text or "<" in text:
-            text = _STRUCK.sub(" ", text)
-        if not self._tags:
-            text = strip_tags(text)
+        if "<" in text and not self._letters:
+            text = _ANGLED.sub(self._angled, text)
+        text = strip_struck(text) if self._tags else strip_tags(text)
         if "\\" in text:
             text = _ESCAPED.sub(r"\1", _WRAPPER.sub("", text))
         if self._letters:
             text = _MARKED_LETTER.sub(r'"\2"', text)
         return _plain(strip_emphasis(text))
 
+    def _angled(self, match: re.Match[str]) -> str:
+        """Keeps a label in angle brackets, which would be taken for a tag."""
+        return f"({match[1]})" if fold_label(match[1]) in self._spelling and not self._tags else match[0]
+
     def _word_mentions(self, clean: str) -> Iterator[Mention]:
         """Yields the labels that a cleaned text names, those apart that are numbers."""
         before: Mention | None = None
         for match in self._pattern.finditer(clean) if self._pattern else ():
-            label = self._label(match[0])
+            label = self._label(match[0]) if match.lastindex is None else None
             if label is not None and not (self._letters and self._is_word(match)):
                 before = Mention(label, *match.span(), self._denied(clean, match.start(), before))
                 yield before
@@ -278,7 +306,8 @@ class LabelFinder:
         written = found.token.plain
         if found.value is None or written is None:
             return None
-        return self._spelling.get(written) or self._numbers.get(found.value)
+        by_value = None if _LEADING_ZERO.match(written) else self._numbers.get(found.value)
+        return self._spelling.get(written) or by_value
 
 
 def _without(text: str, mentions: Sequence[Mention]) -> str:
@@ -295,13 +324,21 @@ def _peel(text: str) -> Iterator[str]:
     text = text.strip()
     for _ in range(40):
         yield text
-        inner = unwrap(text)
-        if inner == text and len(text) > 2 and _BRACKETS.get(text[0]) == text[-1]:
-            inner = text[1:-1]
-        if inner == text:
-            behind = text[-1:] in _PEELED_BEHIND and not _STARRED.search(text)
-            inner = text[:-1] if text and behind else text[1:] if text[:1] in _PEELED_BEFORE else text
+        inner = _unpaired(text)
+        if inner == text and text[-1:] and text[-1] in ".,;:!?。，；：！？、":
+            shorter = text[:-1].rstrip()
+            inner = shorter if text[-1] not in "!?" or _unpaired(shorter) != shorter else text
+        if inner == text and text[:1] and text[0] in _PEELED_BEFORE:
+            inner = text[1:]
+        if inner == text and text[-1:] and text[-1] in _PEELED_BEHIND and not _STARRED.search(text):
+            inner = text[:-1]
         inner = inner.strip()
         if inner == text or not inner:
             return
         text = inner
+
+
+def _unpaired(text: str) -> str:
+    """Drops one pair of marks, quotes or brackets that encloses a text."""
+    inner = unwrap(text)
+    return text[1:-1] if inner == text and len(text) > 2 and _BRACKETS.get(text[0]) == text[-1] else inner

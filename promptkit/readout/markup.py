@@ -26,6 +26,7 @@ __all__ = [
     "strip_closing",
     "strip_emphasis",
     "strip_mark",
+    "strip_struck",
     "strip_tags",
     "unwrap",
 ]
@@ -37,7 +38,7 @@ _TAG = re.compile(
 )
 _LINE_BREAKS = r"\r\n\u2028\u2029\x85"
 _LINE = re.compile(rf"[^{_LINE_BREAKS}]*")
-_FENCE_LINE = re.compile(r"(?:`{3,}|~{3,})[\w+#.-]{0,30}[ \t]*")
+_FENCE_LINE = re.compile(r"(?:(?:`{3,}|~{3,})[\w+#.-]{0,30}|\$\$|\\\[|\*\*)[ \t]*")
 _FENCED = re.compile(r"(?P<fence>`{3,}|~{3,})[\w+#.-]{0,30}[ \t]*\n(?P<inner>.*)\n[ \t]*(?P=fence)", re.DOTALL)
 _LATEX_TEXT = re.compile(r"(?P<dollar>\$\$|\$|)\\(?:boxed|text|textbf)\{(?P<inner>[^{}]*)\}(?P=dollar)")
 _PAIRS = {
@@ -66,7 +67,10 @@ _OPENING = re.compile(r"(?<![\w*_`])([*_`]{1,3})(?=[^\s*_`]|$)")
 _IDENTIFIER = re.compile(r"[a-z0-9_]*")
 _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _STARS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]{1,300})(?<!\s)\1(?![\w*])")
+_BOLD_STARRED = re.compile(r"(?<![\w*])\*\*(?=[^\s*])([^*\n]{1,300}\*)\*\*(?![\w*])")  # the grade A* in bold
 _UNDERSCORES = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^_\n]{1,300})(?<!\s)\1(?!\w)")
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:s|del|strike)>[^<\n]{0,200}</(?:s|del|strike)>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _INLINE = r"b|i|sup|sub|em|strong|u|s|mark|span|code|small|big|font|tt|kbd|q|var|ins|a"
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,200}})?>", re.IGNORECASE)
 _OTHER_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?:\s[^<>]{0,200})?/?>")
@@ -125,7 +129,7 @@ class Line(NamedTuple):
 
 
 def first_line(text: str) -> Line | None:
-    r"""Returns the first line with any text; a line that only opens a code fence is passed over.
+    r"""Returns the first line with any text; one that only opens a code fence or a formula is passed over.
 
     Args:
         text: Any text.
@@ -139,7 +143,9 @@ def first_line(text: str) -> Line | None:
     """
     body = text.lstrip()
     line = _LINE.match(body)
-    if line is not None and _FENCE_LINE.fullmatch(line[0]):
+    for _ in range(2):
+        if line is None or not _FENCE_LINE.fullmatch(line[0]):
+            break
         body = body[line.end() :].lstrip()
         line = _LINE.match(body)
     if not body or line is None:
@@ -262,6 +268,7 @@ def strip_emphasis(text: str) -> str:
         'It is -5, not 5*3 or a_b'
     """
     if "*" in text:
+        text = _BOLD_STARRED.sub(r"\1", text)
         text = _STARS.sub(r"\2", _STARS.sub(r"\2", text))
     if "_" in text:
         text = _UNDERSCORES.sub(r"\2", text)
@@ -270,8 +277,21 @@ def strip_emphasis(text: str) -> str:
     return text
 
 
+def strip_struck(text: str) -> str:
+    """Drops words that are struck through, since they are taken back.
+
+    Args:
+        text: Text in which a number or label is looked for.
+
+    Example:
+        >>> strip_struck("~~11~~ 12")
+        '  12'
+    """
+    return _STRUCK.sub(" ", text) if "~~" in text or "<" in text else text
+
+
 def strip_tags(text: str) -> str:
-    r"""Resolves HTML entities and drops HTML tags; a tag that is no mark on words becomes a line break.
+    r"""Resolves HTML entities, drops words struck through and HTML tags; one that marks no words becomes a line break.
 
     Args:
         text: Text in which a number or label is looked for.
@@ -281,7 +301,8 @@ def strip_tags(text: str) -> str:
         '-5\xa0m\n'
     """
     if "&" in text:
-        text = html.unescape(text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    text = strip_struck(text)
     if "<" in text:
         text = _OTHER_TAG.sub("\n", _INLINE_TAG.sub("", text))
     return text

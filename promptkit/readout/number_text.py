@@ -130,7 +130,7 @@ def fold_numbers(text: str, decimal: str = ".") -> str:
     """
     if "<su" in text or "<SU" in text:
         text = _SCRIPT_TAG.sub(lambda tag: f"{'^' if tag['kind'] in 'pP' else '_'}{{{tag['inner']}}}", text)
-    text = strip_tags(text)
+    text = strip_tags(text.replace("\t", " "))
     if "\\" in text or "{" in text:
         text = _fold_latex(text)
     text = strip_emphasis(text)

@@ -15,12 +15,15 @@ _LAST_SPACED_LETTER = 0x2E80  # from here on scripts write without spaces, so a 
 _TRAILING = ".,/'’_\u00a0"  # behind a number these are punctuation
 _LETTER = r"A-Za-zªµºÀ-ÖØ-öø-ʯͰ-ԯḀ-῿"  # scripts that do not touch a number they do not belong to
 _CURRENCY = r"$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼"
-_MONEY = rf"(?:(?:(?<![A-Za-z])[A-Z]{{1,3}})?[{_CURRENCY}]|(?<![A-Za-z])[A-Z]{{3}}[ \u00a0]?|(?<![A-Za-z])Rs\.?[ ]?)"
+_MONEY = (
+    rf"(?:(?:(?<![A-Za-z])[A-Z]{{1,3}})?[{_CURRENCY}][ \u00a0]?"
+    rf"|(?<![A-Za-z])[A-Z]{{3}}[ \u00a0]?|(?<![A-Za-z])Rs\.?[ ]?)"
+)
 _SPACE = "[ \u00a0]"
 
 _TOKEN = re.compile(
     # an index or exponent of something that is no number, digits of a name, and a formula that is no number
-    rf"(?P<skipped>(?:[\^_][{{(]{{0,2}}[-+]?|(?<=[{_LETTER}]))\d[\d.,/'’_\u00a0]*+)|(?P<formula>{FORMULA})"
+    rf"(?P<skipped>(?:[\^_][{{(]{{0,2}}[-+]?|(?<=[{_LETTER}]))\d(?:[\d.,/'’_\u00a0]|[:-](?=\d))*+)|(?P<formula>{FORMULA})"
     rf"|(?<![{_LETTER}\d_])(?<!\d\.)(?P<whole>\d{{1,18}}{_SPACE}(?=\d{{1,18}}/\d))?"
     # thousands set off by plain spaces; else all that a number can be written with
     r"(?P<chunk>[1-9]\d?(?: \d{3})++(?:\.\d++)?(?![.,'’_/\u00a0]?\d)|(?:(?<!\.)\.)?\d[\d.,/'’_\u00a0]*+)"
@@ -53,15 +56,19 @@ _UNREADABLE_REST = re.compile(
     "|".join(
         (
             r"[.,]?\d",
+            r"[xX][0-9A-Fa-f]{2,}(?![A-Za-z])",
+            # 12 and a half
+            rf"{_SPACE}(?:and|&){_SPACE}(?:an?|\w{{3,6}})[ -](?:hal(?:f|ves)|thirds?|quarters?|[a-z]+ths?)(?![a-z])",
             rf"[{_LETTER}]{{1,20}}\d",  # 0x1F, 2x4
             rf"[)\]}}]{{0,3}}{_SPACE}?(?:\^|\*\*(?=\w))",  # powers that are not of ten
             rf"{_SPACE}?[√π∛∜{FORMULA}]",
-            rf"{_SPACE}?[eE][-+]?\d",
+            rf"(?:{_SPACE}|\.)?[eE][-+]?\d",
+            r"_[{\w]",  # a number to another base
             r"[\u0300-\u036f]",  # a line above recurring digits, or through a number
             r"-(?![A-Za-z])",
             rf"{_SPACE}[+×÷·*]{_SPACE}?[A-Za-z(]|[×÷·+*]\(|[×÷·+][A-Za-z]|\*[A-Za-z]|{_SPACE}-{_SPACE}[A-Za-z](?![A-Za-z])",
-            r"[kKMBT](?![A-Za-z])|(?:bn|mn|tn|mio|mrd|mln)(?![A-Za-z])",
-            rf"{_SPACE}(?:bn|mn|tn|mil|mio|mrd|mln|M|k|tenths?|hundredths?|thousandths?|millionths?)(?![A-Za-z])",
+            r"[kKMBT](?![A-Za-z])|(?i:bn|mn|tn|mio|mrd|mln)(?![A-Za-z])",
+            rf"{_SPACE}(?:(?i:bn|mn|tn|mil|mio|mrd|mln)|M|k|tenths?|hundredths?|thousandths?|millionths?)(?![A-Za-z])",
             r"[千百](?![克米瓦卡])",
         )
     ),
@@ -87,7 +94,8 @@ _SCALES = {
 }
 _SCALE = re.compile(
     rf"(?:{_SPACE}|-)?(?P<scale>(?:hundred|thousand|million|billion|trillion|lakh|crore)(?=s?(?![a-z]))|"
-    rf"(?:millionen|milliarden|milliards|millones)(?![a-z])|[万萬亿億])s?(?P<more>{_SPACE}?(?:\d|[万萬亿億]|\w*illion))?",
+    rf"(?:millionen|milliarden|milliards|millones)(?![a-z])|[万萬亿億])s?"
+    rf"(?P<more>{_SPACE}?(?:\d|[万萬亿億]|hundred|thousand|lakh|crore|[a-z]{{1,4}}illi))?",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -145,7 +153,7 @@ def _token(text: str, match: re.Match[str]) -> Token:
         value, end = _magnitude(text, chunk, match["whole"], end)
     minus = _minus(text, start)
     window = text[max(0, start - 12) : start]
-    recurring = "." in chunk and match["chunk"][len(chunk) :].startswith("..")
+    recurring = "." in chunk and match["chunk"][len(chunk) :].startswith(("..", ",,"))
     if value is None or minus is None or recurring or _BARE_COMMA.search(window) or _is_part(text, start, end):
         return Token(None, None, start, end, False)
     written = (

@@ -39,6 +39,7 @@ from promptkit.readout.number_text import fold_numbers
 from promptkit.readout.number_tokens import Token, scan_tokens
 
 __all__ = [
+    "WINDOW",
     "Expression",
     "FoundNumber",
     "closes_number",
@@ -46,23 +47,36 @@ __all__ = [
     "find_number",
     "fold_window",
     "normalize_number",
+    "shorten",
 ]
 
-_WINDOW = 20_000
+WINDOW = 10_000
+_EDGE = 200
 _LONGEST = 200  # numbers in one expression; a longer one is not looked at to its end, and abstains
-_SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]?[{\[(*]{0,3}"
+_BARE_SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]?[-+]?"
+_SIGNS = _BARE_SIGNS + r"[{\[(*]{0,3}"
 _UNIT = r"[ \u00a0]?[%°'\"′″!)\]}]{0,3}(?:[ \u00a0]?[A-Za-zµμΩ°€£][A-Za-zµμΩ°/^0-9-]{0,15}){0,2}[)\]}]{0,3}"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
 _EQUALS = re.compile(rf"{_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈|<<)?{_SIGNS}")
+_GAP = r"[ \u00a0{}(]{0,4}"
+_TO = (
+    r"to|or|bis|oder|ou|through|until|vs\.?|versus|and/or|plus|minus|times|mod|choose|over|point"
+    r"|(?:divided|multiplied)[ ]by"
+)
+_COMPOUND = (
+    r"h|hrs?|hours?|d|days?|min|mins|minutes?|ft|feet|foot|lbs?|pounds?|years?|yrs?|weeks?|months?|dollars?|euros?"
+)
 _LINKS = re.compile(
     "|".join(
         (
-            # an operator, a range or an alternative, perhaps with a unit before it
             rf"[ \u00a0]:[ \u00a0]{_SIGNS}",  # a ratio
-            rf"{_UNIT}[ \u00a0]?(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]"
-            rf"|\b(?:to|or|bis|oder|ou|through|until|vs\.?|versus|and/or)\b){_SIGNS}",
-            rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?[ \u00a0]\b(?:and|und|et|y|e|og|och)\b){_SIGNS}",  # a list
-            rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_SIGNS}",  # nothing but space between
+            # an operator, a range or an alternative, perhaps with a unit before it
+            rf"{_UNIT}{_GAP}(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]|\b(?:{_TO})\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
+            # a list
+            rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?{_GAP}\b(?:and|und|et|y|e|og|och)\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
+            rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_BARE_SIGNS}",  # nothing but space between
+            rf"[ \u00a0]?(?:{_COMPOUND})\.?,?[ \u00a0]?(?:and[ ])?{_SIGNS}",  # 5 ft 3 in
+            rf"[ \u00a0]?(?:[,;]|and\b){_GAP}(?:and )?[A-Za-z]{{1,2}}[ \u00a0]?={_SIGNS}",  # x = 1, y = 2
             rf"(?:st|nd|rd|th)?[ \u00a0]{{0,2}}(?:of )?{_MONTH},?[ \u00a0]",  # a date
             r"[^\w\s=≈]{1,8}",  # signs that touch both numbers
         )
@@ -168,7 +182,7 @@ def find_number(text: str, which: Literal["first", "last"] = "last", decimal: st
     """Finds the first or the last number of a text.
 
     Args:
-        text: Any text. Of a long one 20,000 characters at its start or its end are looked at.
+        text: Any text. Of a long one 10,000 characters at its start or its end are looked at.
         which: Which number to return.
         decimal: The decimal sign, ``"."`` or ``","``; the canonical spelling has it too.
 
@@ -197,7 +211,7 @@ def find_number(text: str, which: Literal["first", "last"] = "last", decimal: st
 
 
 def fold_window(text: str, which: Literal["first", "last"], decimal: str) -> tuple[str, bool]:
-    """Spells one end of a text plainly: 20,000 characters.
+    """Spells one end of a text plainly: 10,000 characters.
 
     Args:
         text: Any text.
@@ -207,9 +221,26 @@ def fold_window(text: str, which: Literal["first", "last"], decimal: str) -> tup
     Returns:
         The text in the spelling of ``fold_numbers``, and whether something of it was left out.
     """
-    part = slice(_WINDOW) if which == "first" else slice(-_WINDOW, None)
-    folded = fold_numbers(text[part], decimal)
-    return folded[part], len(text) > _WINDOW or len(folded) > _WINDOW
+    folded = fold_numbers(shorten(text, which), decimal)
+    return shorten(folded, which), max(len(text), len(folded)) > WINDOW
+
+
+def shorten(text: str, which: Literal["first", "last"]) -> str:
+    """Returns one end of a text: at most 10,000 characters, without what may be a part of a word at the edge.
+
+    Args:
+        text: Any text.
+        which: Which end.
+
+    Example:
+        >>> len(shorten("spammer " * 5_000, "first")), len(shorten("spammer " * 5_000, "last"))
+        (10000, 9993)
+    """
+    if len(text) <= WINDOW:
+        return text
+    if which == "first":
+        return text[: WINDOW - _EDGE] + re.sub(r"\S+$", "", text[WINDOW - _EDGE : WINDOW])
+    return re.sub(r"^\S+", "", text[-WINDOW : _EDGE - WINDOW]) + text[_EDGE - WINDOW :]
 
 
 def normalize_number(text: str, decimal: str = ".") -> str | None:
@@ -232,11 +263,10 @@ def normalize_number(text: str, decimal: str = ".") -> str | None:
         >>> normalize_number("1.234,50 €", decimal=",")
         '1234,5'
     """
-    found = list(islice(find_expressions(fold_numbers(text, decimal)), 2))
-    only = found[0] if len(found) == 1 and found[0].tokens == 1 else None
-    if only is None or only.value is None or only.token.enclosed or only.scale:
+    tokens = list(islice(scan_tokens(fold_numbers(text, decimal)), 2))
+    if len(tokens) != 1 or tokens[0].value is None or tokens[0].enclosed:
         return None
-    return _localized(only.value, decimal)
+    return _localized(tokens[0].value, decimal)
 
 
 def closes_number(rest: str) -> bool:

@@ -106,7 +106,8 @@ def vote(
         The vote.
 
     Raises:
-        SettingError: A setting is unknown, or a ``weighted`` vote lacks a log-probability.
+        SettingError: A setting is unknown, samples are one text instead of several, or a ``weighted`` vote lacks a
+            log-probability.
 
     Example:
         >>> reader = Reader(ReaderSpec(kind="marked", marker="The answer is", then="number"))
@@ -116,6 +117,10 @@ def vote(
         (True, '5')
     """
     _check(rule, tie)
+    if isinstance(samples, str | bytes | Mapping) or not isinstance(samples, Iterable):
+        raise SettingError(
+            explain("samples", of="vote", must="a list of texts or samples of one question", got=samples)
+        )
     reader = reader or Reader(ReaderSpec(kind="text"))
     records = [_record(sample) for sample in samples]
     readings = [reader.read(record.text, finish=record.finish) for record in records]

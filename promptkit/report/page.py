@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
+import time
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptkit.errors import ArtifactError
+from promptkit.errors import ArtifactError, opens
 from promptkit.ladder.record import Record
 from promptkit.report import charts, text
 from promptkit.report.arms import judged_arms
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 __all__ = ["render_report", "write_report"]
+
+_OLD = 3600  # seconds after which a file that is not finished never will be
 
 
 def render_report(record: Record) -> str:
@@ -70,6 +74,7 @@ def render_report(record: Record) -> str:
     return text.visible(page)  # the template holds no such sign, so all of them came from the record
 
 
+@opens(ArtifactError, of="write_report", place=1)
 def write_report(record: Record, path: str | os.PathLike[str]) -> None:
     """Writes a decision record as one HTML file, in one step: a reader finds the old file or the new one.
 
@@ -80,16 +85,40 @@ def write_report(record: Record, path: str | os.PathLike[str]) -> None:
     Raises:
         ArtifactError: The file cannot be written.
     """
-    target = Path(path)
-    stage = target.with_name(f".{target.name}.{os.getpid()}")
+    target = Path(os.path.abspath(path))
+    if target.exists() and not target.is_file():  # a device or pipe would be replaced by the file
+        raise ArtifactError(f"{target.name} could not be written: it must be a new file, or a regular one to replace")
+    name = f".{target.name[:40]}.promptkit-"
+    stage = target.parent / f"{name}{os.getpid()}.part"
     # Bytes: the policy knows style and script by their hashes, which other line ends would change.
     data = render_report(record).encode("utf-8")
     try:
-        stage.write_bytes(data)
+        stage.unlink(missing_ok=True)  # never written through: it may be a link that somebody left there
+        with stage.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(stage, target)
     except OSError as error:
-        stage.unlink(missing_ok=True)
         raise ArtifactError(f"{target.name} could not be written: {error.strerror or error}") from error
+    finally:
+        _remove(stage)
+    for entry in os.scandir(target.parent):  # left by processes that were killed
+        if entry.name.startswith(name) and entry.name.endswith(".part") and _is_old(entry):
+            _remove(Path(entry.path))
+
+
+def _is_old(entry: os.DirEntry[str]) -> bool:
+    """Tells whether no process can still be writing a file."""
+    try:
+        return entry.is_file(follow_symlinks=False) and time.time() - entry.stat().st_mtime > _OLD
+    except OSError:  # gone meanwhile
+        return False
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 @cache

@@ -8,8 +8,9 @@ distributions no case is known in which the limit errs more often than it says (
 confidence interval for the mean of a bounded random variable"); ``benchmarks/interval_coverage.py`` measures it.
 
 Weights that are uniform on the simplex are exponentials by their sum, so the chance that the random mean lies below c
-is the chance that ``sum E_i (x_i - c)`` is below 0. The saddlepoint approximation of Lugannani and Rice (1980) gives it
-within 2.5 % and on the cautious side, without any draws: the same scores always give the same limits.
+is the chance that ``sum E_i (x_i - c)`` is below 0. The saddlepoint approximation of Barndorff-Nielsen (1986) gives it
+without any draws: the same scores always give the same limits. In the tails it errs on the cautious side: a chance of
+.025 comes out as .025 to .0256.
 
 Groups of dependent items are weighted as a whole: a term is ``E_g (total_g - n_g c)``, and the added observation is a
 group of usual size.
@@ -109,7 +110,7 @@ def _deviate(clusters: Clusters, value: float, high: float) -> float:
 
     The random mean has the added observation at ``high``. With the cumulant function ``K(t) = -sum log(1 - t a_i)`` of
     ``sum E_i a_i`` and its saddlepoint t, the deviate is ``r + log(u / r) / r`` with ``r = sign(t) sqrt(-2 K(t))`` and
-    ``u = t sqrt(K''(t))`` (the form of Barndorff-Nielsen 1986).
+    ``u = t sqrt(K''(t))``.
     """
     terms = np.append(clusters.totals - value * clusters.sizes, clusters.usual_size * (high - value))
     counts = np.append(clusters.counts, 1.0)

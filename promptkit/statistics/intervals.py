@@ -44,7 +44,10 @@ class Interval:
 def bootstrap_mean(
     scores: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """Returns the mean of scores with a percentile bootstrap interval (Efron 1979).
+    """Returns the mean of scores with a percentile bootstrap interval (Efron 1979), for comparison with other tools.
+
+    It knows no more than the sample: of 5 right in 5 it says [1, 1], and of a true rate of .01 at 100 items it covers
+    63 % where it says 95. Reports show ``mean_interval``.
 
     Resamples draw n items with replacement; the interval runs between the outer (1 - confidence) / 2 quantiles of their
     means.
@@ -149,7 +152,8 @@ def difference_interval(
     ``score``
         Tango's score interval of a difference of paired proportions (1998). Only for scores of 0 and 1 of items
         without groups. It covers 94.0 to 95.8 % where four or more items are expected to differ; a bootstrap falls to
-        75 % where three do, because resamples hold no more kinds of items than the sample has.
+        75 % where three do, because resamples hold no more kinds of items than the sample has. Where all items that
+        differ do so one way it is at least as wide as the interval of Clopper and Pearson.
     ``bounded``
         Gaffke's interval (``promptkit.statistics.bounded``). For differences within the bounds, also by groups. It
         covers at least 95 % for any distribution, rare large differences included.
@@ -200,7 +204,7 @@ def difference_interval(
         return Interval(clusters.mean, min(low, clusters.mean), max(high, clusters.mean), int(values.size))
     ordered, flipped = _oriented(clusters.values())
     if method == "score":
-        low, high = _score(ordered, confidence)
+        low, high = _at_least_exact(ordered, confidence, *_score(ordered, confidence))
     elif method == "outer":
         low, high = _outer(ordered, confidence, resamples, seed)
         low, high = _at_least_signs(ordered, confidence, low, high)
@@ -282,6 +286,17 @@ def _score(values: Scores, confidence: float) -> tuple[float, float]:
         _root(lambda null: score_z(gains, losses, n, null) > z, -1.0, seen),
         _root(lambda null: score_z(gains, losses, n, null) > -z, seen, 1.0),
     )
+
+
+def _at_least_exact(values: Scores, confidence: float, low: float, high: float) -> tuple[float, float]:
+    """Widens a score interval to the exact one of a sample in which all differing items differ one way.
+
+    It matters in this corner alone, where the score interval is Wilson's and covers as little as 90 %.
+    """
+    n, tail = int(values.size), (1 - confidence) / 2
+    net = int(values.sum())  # not negative, because values are oriented
+    least, most = beta_quantile(tail, net, n - net + 1), beta_quantile(1 - tail, net + 1, n - net)
+    return min(low, least if net else -most), max(high, most)
 
 
 def _root(above: Callable[[float], bool], low: float, high: float) -> float:

@@ -26,7 +26,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from promptkit.artifact import load_folder, parse_json, save_folder
-from promptkit.errors import ArtifactError, SettingError, explain
+from promptkit.errors import ArtifactError, SettingError, check_path, explain, opens
 from promptkit.types import JSONObject
 
 __all__ = ["Checkpoints", "State", "pack_curve", "unpack_curve"]
@@ -65,6 +65,11 @@ class Checkpoints:
         self._folder = folder
         self._run = dict(run)
         self._broken: list[Path] = []
+        self._check()
+
+    @opens(ArtifactError, of="train: checkpoint", others=True)
+    def _check(self) -> None:
+        folder = check_path(self._folder, "checkpoint", of="train", error=ArtifactError)
         if folder.exists():
             if not folder.is_dir():
                 raise ArtifactError(explain("checkpoint", of="train", must="a folder", got=folder.name))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["bfloat16_is_real", "check_run", "is_memory_error", "uses_bfloat16"]
 
+_TRACKERS = {"mlflow": "mlflow-skinny"}
+"""The package to install for a tracker, where it has another name than its module."""
+
 
 def bfloat16_is_real(device: torch.device) -> bool:
     """Tells whether a device computes in bfloat16, or would only round to it on the way."""
@@ -86,7 +89,7 @@ def check_run(
     if lora is not None:
         _need("peft", "pip install 'peft>=0.19'")
     if spec.report_to != "none":
-        _need(spec.report_to, "pip install 'promptkit[tracking]'")
+        _need(spec.report_to, f"pip install {_TRACKERS.get(spec.report_to, spec.report_to)}")
 
 
 def _need(package: str, command: str) -> None:

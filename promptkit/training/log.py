@@ -15,7 +15,7 @@ __all__ = ["Curve", "Stopped", "TrainingLog", "thin"]
 Curve = tuple[tuple[int, float], ...]
 """Points (optimiser step, loss in nats per answer token)."""
 
-Stopped = Literal["epochs", "patience", "max_minutes", "sigterm"]
+Stopped = Literal["epochs", "patience", "max_minutes", "sigterm", "sigint"]
 """Why training ended: all epochs were seen, dev stopped getting better, time was up, or the process was told to end."""
 
 

@@ -77,12 +77,12 @@ def train(
         SettingError: A setting cannot work on this model and machine, or the checkpoints are of another run; nothing
             was trained.
         UnsupportedError: A low-rank change would not be trained as planned on this architecture, or the backend could
-            not answer with it; nothing was trained.
+            not answer with it, or the model cannot use such vectors; nothing was trained.
         DataError: There are no pairs, or answers without tokens.
         ContextLengthError: A pair does not fit the context window.
-        UnsupportedError: The model cannot use what would be learned.
         TrainingError: A loss or gradient was no number, or memory was short; checkpoints from before are kept.
-        TrainingStopped: The process was told to end (SIGTERM); a checkpoint was saved if there is a folder for it.
+        TrainingStopped: The process was told to end (SIGTERM, or SIGINT as by Ctrl-C); a checkpoint was saved if there
+            is a folder for it.
 
     Example:
         >>> pairs = [Pair(Prompt(text="2 + 2 ="), " 4;")]  # doctest: +SKIP

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from promptkit.training.checkpoints import Checkpoints, State, pack_curve, unpac
 from promptkit.training.learner import Learner
 from promptkit.training.log import Stopped, TrainingLog, thin
 from promptkit.training.spec import TrainProgress, TrainSpec
+from promptkit.training.stopping import End
 from promptkit.training.trackers import Tracker
 
 __all__ = ["Run", "draw_seed", "rate"]
@@ -112,7 +112,7 @@ class Run:
         self._finished: Stopped | None = None
         self._threads: int | None = None  # with which an earlier process computed: others would round otherwise
 
-    def go(self, end: threading.Event, progress: TrainProgress | None) -> TrainingLog:
+    def go(self, end: End, progress: TrainProgress | None) -> TrainingLog:
         """Trains to the end of the run.
 
         Args:
@@ -131,7 +131,7 @@ class Run:
         with using_threads(self._threads):
             return self._go(end, progress)
 
-    def _go(self, end: threading.Event, progress: TrainProgress | None) -> TrainingLog:
+    def _go(self, end: End, progress: TrainProgress | None) -> TrainingLog:
         started = time.monotonic() - self._seconds
         if self._step == 0 and self._dev:
             self._evaluate()
@@ -143,7 +143,7 @@ class Run:
             self._evaluate_if_due()
             self._finished = self._reason_to_stop()
             if self._finished is None and end.is_set():
-                self._stop_politely()
+                self._stop_politely(end)
             if self._store is not None and (self._finished or self._step % self._spec.checkpoint_every == 0):
                 self._save(self._store)
         self._keep_best()
@@ -217,13 +217,13 @@ class Run:
         limit = self._spec.max_minutes
         return "max_minutes" if limit is not None and self._seconds >= 60 * limit else None
 
-    def _stop_politely(self) -> None:
+    def _stop_politely(self, end: End) -> None:
         advice = "give train a checkpoint folder to be able to go on from where it was stopped"
         if self._store is not None:
             self._save(self._store)
             advice = "a checkpoint was saved; run the same again with the same checkpoint folder to go on from there"
-        message = f"train: told to end (SIGTERM) after step {self._step} of {self._steps}; {advice}"
-        raise TrainingStopped(message, self._log("sigterm"))
+        message = f"train: told to end ({end.by.upper()}) after step {self._step} of {self._steps}; {advice}"
+        raise TrainingStopped(message, self._log(end.by))
 
     def _seconds_left(self) -> float:
         left = self._seconds / self._step * (self._steps - self._step)

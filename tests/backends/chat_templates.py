@@ -252,6 +252,15 @@ FAMILIES = {
 {{- "{0:>8}".format(messages | length) }}{{ [3, 1, 2] | sort | join(', ') }}{{ 'x'.center(7) }}{{ 'ab' * 3 }}
 {%- set joined %}{% for m in messages if m.role != 'system' %}{{ m.content | indent(2) }}{% endfor %}{% endset %}
 {{- joined | trim | wordwrap(30) }}
+{{ "In 2023, 99%% of %d (%s, %-6s, %.2f) of 123456" % (7, 'a', 'b', 1.5) }}{{ "%(k)5s 2024" % {'k': 1} }}{{ "{:>5}|{a:.3}|20245".format(1, a='xyzw') }}
+{{ nothing }}{{ nothing | default('d') }}{{ nothing ~ 'x' }}{{ nothing is defined }}{{ nothing == 1 }}{{ none ~ 1.5 ~ true }}
+{% for x in nothing %}{{ x }}{% else %}empty{% endfor %}{% if messages | selectattr('role', 'equalto', 'nobody') %}yes{% endif %}
+{% for m in messages | rejectattr('role', 'in', ['system']) %}{{ loop.length }}{{ loop.revindex }}{{ loop.last }}{{ loop.previtem.role }}{% endfor %}
+{% for m in messages | reverse %}{{ loop.index }}{% if loop.changed(m.role) %}{{ m.role[:2] }}{% endif %}{% endfor %}
+{% for row in messages | map(attribute='role') | batch(2, '-') %}{{ row | join('/') }};{% endfor %}{{ messages[0].items() | list | length }}
+{% for x in [[1, [2]], [3]] recursive %}{{ loop(x) if x is iterable else x }}{% endfor %}{{ (1, 'a', none, {'k': [1.0]}) }}{{ 7 // 2 ** 2 % 3 - -1 }}
+{% set ns = namespace(n=0) %}{% for c in 'abc' if c != 'b' %}{% set ns.n = ns.n + loop.index %}{% continue %}{% endfor %}{{ ns.n }}{{ ns.missing }}
+{{ messages | length > 1 and 'x' in 'xyz' and not (1 > 2 or 3 <= 2) }}{{ 'a,b'.split(',')[-1] }}{{ {}.get('x', 'y') }}{{ 'ü' | urlencode }}{{ "<b>" | e }}{{ dict(a=1) | tojson(indent=2) }}
 """,
 }
 
@@ -275,6 +284,10 @@ BOMBS = {
     "format operator": "{{ '%1000000000d' % 1 }}",
     "format operator, star": "{{ '%*d' % (1000000000, 1) }}",
     "format operator, names": "{{ ('%(a)s' * 100000) % {'a': 'x' * 100000} }}",
+    "format operator, name and width": "{{ '%(a)1000000000d' % {'a': 1} }}",
+    "format operator, name with parentheses": "{{ '%((a))1000000000d' % {'(a)': 1} }}",
+    "format operator, precision": "{{ '%5.1000000000f' % 1.5 }}",
+    "format operator, flags": "{{ '%s %-01000000000d' % (1, 2) }}",
     "format method": "{{ '{:1000000000d}'.format(1) }}",
     "format method, nested": "{{ '{:{w}}'.format(1, w=1000000000) }}",
     "format_map": "{{ ('{a}' * 100000).format_map({'a': 'x' * 100000}) }}",

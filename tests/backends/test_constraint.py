@@ -147,7 +147,7 @@ def test_a_schema_without_a_grammar_is_refused(schema: str) -> None:
 
 def test_without_the_extra_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llguidance", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'promptkit\[typed\]'"):
+    with pytest.raises(MissingExtraError, match=r"run: pip install llguidance$"):
         Grammars(tiny_tokenizer(), 430, [1])
 
 

@@ -124,7 +124,8 @@ def test_a_stream_cut_at_any_byte_is_never_an_answer() -> None:
 def test_a_connection_cut_at_any_byte_is_a_typed_error(step: int) -> None:
     whole, stream = long_stream()
     server = ScriptedServer(ScriptedBackend([whole]))
-    with server, RemoteBackend(server.base_url, "scripted") as backend:
+    # Without retries: cut before its first byte, a stream is asked for again.
+    with server, RemoteBackend(server.base_url, "scripted", retries=0) as backend:
         for at in range(0, len(stream) - 1, step):
             server.schedule(f"stream-cut:{at}")
             shown, reply, error = drain(backend, PLAIN)
@@ -264,3 +265,15 @@ def test_a_stream_that_was_cut_says_so_in_any_spelling() -> None:
 def test_what_is_no_whole_stream_is_refused(chunks: tuple[object, ...], reason: str) -> None:
     with pytest.raises(BackendError, match=reason):
         streamed(sse(*chunks))
+
+
+@pytest.mark.parametrize("fault", ["html", "empty-body", "503", "close"])
+def test_the_beginning_of_a_stream_is_tried_again(fault: str) -> None:
+    server = ScriptedServer(ScriptedBackend([TEXT]), faults=[fault] * 2)
+    with server, RemoteBackend(server.base_url, "scripted", retries=2, backoff=0.01) as backend:
+        shown, reply, error = drain(backend, PLAIN)
+        assert ("".join(shown), error, len(server.seen)) == (TEXT, None, 3)
+        server.schedule(fault, fault, fault)
+        shown, reply, error = drain(backend, PLAIN)
+        assert (shown, reply) == ([], None) and "gave up after 3 tries" in str(error)
+        assert drain(backend, PLAIN)[0], "and nothing of it stays behind"

@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,16 +125,18 @@ def test_a_folder_with_something_else_in_it_is_refused_before_a_model_is_loaded(
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize(("signal", "code"), [("sigterm", 143), ("sigint", 130)])
 def test_a_training_that_is_told_to_end_saves_nothing_and_says_how_to_go_on(
-    run: Run, domain: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, domain: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal: str, code: int
 ) -> None:
     def stop(*arguments: Any, **more: Any) -> Any:
-        raise pk.TrainingStopped("train: told to end (SIGTERM) after step 3; a checkpoint was saved")
+        log = SimpleNamespace(stopped=signal)
+        raise pk.TrainingStopped("train: told to end after step 3; a checkpoint was saved", log)
 
     monkeypatch.setattr("promptkit.training.loop.train", stop)
     out = str(tmp_path / "mine")
     outcome = run("fit", domain, "--strategy", "lora", "--out", out, "--model", folder)
-    assert outcome.code == 143
+    assert outcome.code == code
     assert outcome.err.startswith("stopped: train: told to end")
     assert not Path(out).exists()
 

@@ -89,11 +89,13 @@ def test_predict_refuses_a_missing_file(run: Run, domain: str, model: Models) ->
 def test_predict_prints_what_it_has_and_fails_if_a_question_does_not_fit(run: Run, domain: str, model: Models) -> None:
     long = json.dumps({"id": "long", "question": "word " * 5000})
     outcome = run("predict", domain, "--json", stdin=rows("Finland") + long)
-    assert outcome.code == 1
+    assert outcome.code == 3  # more than a tenth, and not all
     first, second = (json.loads(line) for line in outcome.out.splitlines())
     assert first["answer"] == "Helsinki"
     assert "the question alone takes" in second["error"]
-    assert outcome.err.startswith("error: 1 of 2 questions could not be answered; the first is 'long': query 'long'")
+    assert outcome.err.startswith(
+        "error: capitals, first 'long': 1 of 2 questions could not be answered\n  1 x query 'long'"
+    )
 
 
 def test_texts_of_a_model_do_not_steer_the_terminal(

@@ -123,12 +123,16 @@ def test_repeated_ids_are_grouped_and_said() -> None:
 
 def test_equal_inputs_and_long_fields_are_said_and_short_labels_are_not() -> None:
     document = "A long document. " * 10
-    shared = [{"context": document, "q": str(i)} for i in range(5)]
+    shared = [{"context": document * (1 + i // 3), "q": str(i)} for i in range(5)]
     found = find_groups(list("12345"), shared, [""] * 5)
     assert found.labels is None
     assert found.notes == (
         "5 of 5 items share their 'context' with another; if their answers depend on each other, name what they share "
         "by group= (--group), such as group='context'",
     )
-    assert "4 of 4 items have the same input" in find_groups(list("1234"), [{"q": "a"}] * 4, [""] * 4).notes[0]
+    twice = [{"q": "a"}, {"q": "A "}, {"q": "b"}, {"q": "c"}]
+    assert "2 of 4 items have the same input as another" in find_groups(list("1234"), twice, [""] * 4).notes[0]
+    assert "all 4 items have the same input" in find_groups(list("1234"), [{"q": "a"}] * 4, [""] * 4).notes[0]
+    same = [{"context": document, "q": str(i)} for i in range(4)]
+    assert "all 4 items have the same 'context'" in find_groups(list("1234"), same, [""] * 4).notes[0]
     assert find_groups(list("123"), [{"topic": "sports", "q": str(i)} for i in range(3)], [""] * 3).notes == ()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptkit.data import Data, DataWarning, load_examples
-from promptkit.errors import DataError, LeakageError, SettingError
+from promptkit.errors import DataError, LeakageError, SettingError, TaskError
 from promptkit.task import list_tasks, load_task, templates_root
 
 WHOLE = (1, 0, 0)
@@ -163,7 +163,9 @@ def test_datasets_objects_with_splits_and_class_labels() -> None:
 
 @pytest.mark.parametrize("source", [None, 3, b"bytes", (row for row in ROWS), {1, 2}])
 def test_other_objects_are_refused(source: object) -> None:
-    with pytest.raises(DataError, match="load_examples: source must be a domain, a path, a datasets object, a list"):
+    with pytest.raises(
+        DataError, match="load_examples: source must be a domain, a path, a datasets object, a data frame, a list"
+    ):
         load_examples(source)
 
 
@@ -198,12 +200,13 @@ def test_a_domain_cannot_lie_outside_the_folder_of_domains(tmp_path: Path, monke
     for folder in (outside, root / "inside"):
         (folder / "data").mkdir(parents=True)
         jsonl(folder / "data" / "train.jsonl", ROWS)
+        (folder / "domain.yaml").write_text("fields: [question]")
     (root / "linked").symlink_to(outside)
-    monkeypatch.setattr("promptkit.data.load.templates_root", lambda: root)
-    monkeypatch.chdir(tmp_path)
     task = load_task("apples")
+    monkeypatch.setattr("promptkit.domains.templates_root", lambda: root)
+    monkeypatch.chdir(tmp_path)
     assert len(load_examples("inside", task=task).train) == 12  # the twin: a folder that does lie inside
-    with pytest.raises(DataError, match="got 'linked'"):
+    with pytest.raises(TaskError, match="got 'linked'"):
         load_examples("linked", task=task)
 
 

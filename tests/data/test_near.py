@@ -308,7 +308,7 @@ def test_the_index_finds_what_comparing_all_pairs_finds(seed: int) -> None:
             return CONTAINED
         rarity = corpus.targets[next(iter(one.targets))]
         mean = (corpus.weight(one.grams) + corpus.weight(two.grams)) / 2 + rarity
-        return (corpus.weight(one.grams & two.grams) + rarity) / mean if one.numbers == two.numbers else 0
+        return (corpus.weight(one.grams & two.grams) + rarity) / mean if one.number_bag == two.number_bag else 0
 
     for item, least in itertools.product(items[:20], [NEAR, KIN * NEAR]):
         found = {place: like for like, place in index.alike(item, least)}

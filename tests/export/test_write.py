@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -196,19 +197,86 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("after", ["3", "25", "39", "done"])
-def test_a_kill_leaves_the_whole_folder_or_none(tmp_path, after):
-    target = tmp_path / "out"
+def begin(target, after):
+    """Starts an export in another process, and returns when it has come so far."""
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(target)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip() == after:
             break
-    if after == "39":  # somewhere in flushing and renaming
-        time.sleep(0.005)
+    return process
+
+
+def kill(process):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
+
+
+def test_the_next_export_removes_what_killed_ones_left_and_nothing_else(tmp_path):
+    kill(begin(tmp_path / "other", "3"))
+    (tmp_path / ".out.0123456789abcdef.part").mkdir()  # as earlier versions named it
+    kept = [
+        ".out.part",
+        ".mine.0123456789abcdef.part",
+        ".out.promptkit-0123.part",
+        "out.promptkit-0123456789abcdef.part",
+    ]
+    for name in kept:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("all of it")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "thesis.txt").write_text("all of it")
+    (tmp_path / ".link.promptkit-0123456789abcdef.part").symlink_to(tmp_path / "elsewhere")
+    assert len([path for path in tmp_path.glob(".*.promptkit-????????????????.part") if not path.is_symlink()]) == 1
+    with write.staged(tmp_path / "out") as stage:
+        (stage / "x.txt").write_text("x")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*kept, "elsewhere", "out", ".link.promptkit-0123456789abcdef.part"}
+    assert (tmp_path / "elsewhere" / "thesis.txt").read_text() == "all of it"
+
+
+def test_an_export_that_goes_on_is_left_alone(tmp_path):
+    process = begin(tmp_path / "out", "3")
+    with write.staged(tmp_path / "third") as stage:
+        (stage / "x.txt").write_text("x")
+    assert process.stdout is not None
+    assert process.stdout.read(0) == "" and process.poll() is None
+    for line in process.stdout:
+        if line == "done\n":
+            break
+    kill(process)
+    assert len(list((tmp_path / "out").iterdir())) == 40
+
+
+@pytest.mark.slow
+def test_kills_at_random_times_leave_old_or_new_and_no_rubbish_behind(tmp_path):
+    how = random.Random(7)
+    for turn in range(40):
+        target = tmp_path / f"out-{turn}"
+        process = begin(target, str(how.randrange(40)))
+        time.sleep(how.uniform(0, 0.02))
+        kill(process)
+        assert not target.exists() or len(list(target.iterdir())) == 40
+    with write.staged(tmp_path / "last") as stage:
+        (stage / "x.txt").write_text("x")
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
+
+
+def test_a_long_name_leaves_room_for_that_of_its_stage(tmp_path):
+    for name in ("n" * 255, "\u82f9" * 85):
+        with write.staged(tmp_path / name) as stage:
+            (stage / "x.txt").write_text("x")
+        assert (tmp_path / name / "x.txt").is_file()
+
+
+@pytest.mark.parametrize("after", ["3", "25", "39", "done"])
+def test_a_kill_leaves_the_whole_folder_or_none(tmp_path, after):
+    target = tmp_path / "out"
+    process = begin(target, after)
+    if after == "39":  # somewhere in flushing and renaming
+        time.sleep(0.005)
+    kill(process)
     assert not target.exists() or len(list(target.iterdir())) == 40
     assert after != "done" or target.exists()
     assert after not in ("3", "25") or not target.exists()

@@ -289,3 +289,34 @@ def test_few_shot_rungs_get_a_part_of_train_for_their_search_and_never_dev() -> 
     searched = [r.prompt.text or "" for r in backend.requests[: fit.calls]]  # type: ignore[union-attr]
     asked = {text.rpartition("Sum: ")[2].partition("\n")[0] for text in searched}
     assert len(asked) == 10 and not asked & judged
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": 10}, r"climb: budget must be a Budget or None, got 10; write it as Budget\(minutes=10\)"),
+        (
+            {"data": make_data(train=4, dev=4, test=4).train},
+            "climb: data must be Data, with train, dev and test, got Split",
+        ),
+        ({"data": "apples"}, r"climb: data must be Data, .*got 'apples'; load it: load_examples\('tickets'\)"),
+        ({"data": [{"sum": "1 + 1", "target": "2"}]}, "climb: data must be Data"),
+        ({"backend": "reference"}, r"climb: backend must be a backend, got 'reference'; open it: LocalBackend"),
+        ({"backend": pk.ScriptedBackend}, "climb: backend must be a backend, got <class"),
+        ({"folder": 3}, "climb: folder must be a path or None, got 3"),
+        ({"target": "0.9"}, "climb: target must be one metric with the wanted score"),
+    ],
+)
+def test_things_of_another_kind_are_refused(options: dict[str, Any], message: str) -> None:
+    values: dict[str, Any] = {"backend": model(), "data": make_data(train=4, dev=4, test=4)} | options
+    with pytest.raises(pk.SettingError, match=message):
+        pk.climb(TASK, rungs=rungs(0.5), **values)
+
+
+def test_a_task_by_name_and_dicts_for_examples_are_refused() -> None:
+    data = make_data(train=4, dev=4, test=4)
+    with pytest.raises(pk.SettingError, match="climb: task must be a Task, got 'apples'; load it: load_task"):
+        pk.climb("apples", data, model())  # type: ignore[arg-type]
+    dicts = pk.Data(data.train, pk.Split("dev", [{"sum": "1 + 1"}]), data.test, leakage=data.leakage)  # type: ignore[list-item]
+    with pytest.raises(pk.SettingError, match=r"climb: data.dev must be a Split of Examples, got \{'sum': '1 \+ 1'\}"):
+        pk.climb(TASK, dicts, model())

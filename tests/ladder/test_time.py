@@ -57,7 +57,9 @@ def test_a_search_leaves_time_to_judge_its_rung_and_the_next() -> None:
 def test_where_nothing_fits_the_first_set_is_taken_unseen() -> None:
     adapter = searched(0.5)[1]
     data = make_data(train=40)
-    fitted = adapter.fit(data.train, Slow(0.01), dev=data.dev, seconds=0.1)
+    backend = JournaledBackend(Slow(0.01), Journal(None))
+    with backend.until(0.1, grace=5):
+        fitted = adapter.fit(data.train, backend, dev=data.dev)
     assert "no sets were compared" in fitted.notes["search"]["cut"]
     plain = adapter.fit(data.train, Slow(0.0), dev=data.dev)
     assert "cut" not in plain.notes["search"]
@@ -128,3 +130,22 @@ def test_without_a_budget_calls_are_as_large_as_ever() -> None:
 
     climb(0.3, data=make_data(train=8, dev=40, test=100), backend=Counting(answer, name="sums"), folds=0)
     assert sizes[0] == 20 and 64 in sizes
+
+
+def test_a_training_of_the_callers_gets_the_limit_of_the_budget() -> None:
+    import dataclasses
+
+    seen: list[float | None] = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Training:
+        max_minutes: float | None = None
+
+        def fit(self, examples: Any, backend: Any, *, dev: Any = None, seed: int = 0) -> Any:
+            seen.append(self.max_minutes)
+            return rung(0.9)[1].fit(examples, backend, dev=dev, seed=seed)
+
+    data = make_data(train=8, dev=40, test=5)
+    for training, budget in ((Training(), 10), (Training(2.0), 10), (Training(), None)):
+        climb(rungs=[rung(0.3), ("own", training)], data=data, budget=pk.Budget(minutes=budget), folds=0)
+    assert seen[0] is not None and 1 < seen[0] <= 10 and seen[1:] == [2.0, None]

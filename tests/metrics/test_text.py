@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptkit.errors import MetricError
-from promptkit.metrics.text import answered, exact_match, numeric_match, token_f1
+from promptkit.metrics.text import answered, exact_match, numeric_match, numeric_match_comma, token_f1
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,34 @@ def test_token_f1(answer: str, target: str, score: float) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "target", "score"),
-    [("$1,000.00", "1000", 1), ("0.5", "1/2", 1), ("-5", "5", 0), ("none", "5", 0), ("5 or 6", "5", 0)],
+    [
+        ("$1,000.00", "1000", 1),
+        ("0.5", "1/2", 1),
+        ("-5", "5", 0),
+        ("none", "5", 0),
+        ("5 or 6", "5", 0),
+        ("25 cm²", "25", 1),
+        ("25", "25 cm²", 1),
+        ("25 m^2", "25", 1),
+        ("2.5 × 10³ J", "2500", 1),
+        ("0,75", "75", 0),
+    ],
 )
 def test_numeric_match(answer: str, target: str, score: float) -> None:
     assert numeric_match(answer, target) == score
 
 
+@pytest.mark.parametrize(
+    ("answer", "target", "score"),
+    [("0,75", "3/4", 1), ("1.234,50 €", "1234,5", 1), ("1.234", "1234", 1), ("0.75", "0,75", 0), ("75", "0,75", 0)],
+)
+def test_numeric_match_with_a_decimal_comma(answer: str, target: str, score: float) -> None:
+    assert numeric_match_comma(answer, target) == score
+
+
 @given(st.text(), st.text())
 def test_scores_are_shares_and_a_text_equals_itself(answer: str, target: str) -> None:
-    for metric in (exact_match, token_f1, numeric_match):
+    for metric in (exact_match, token_f1, numeric_match, numeric_match_comma):
         try:
             score = metric(answer, target)
         except MetricError:
@@ -66,6 +85,8 @@ def test_scores_are_shares_and_a_text_equals_itself(answer: str, target: str) ->
         (exact_match, " ", "a text that is not empty"),
         (token_f1, "?!", "a text with at least one letter or digit"),
         (numeric_match, "many", "a text with exactly one number"),
+        (numeric_match, "0,75", "a text with exactly one number"),
+        (numeric_match_comma, "0.75", "a text with exactly one number"),
     ],
 )
 def test_a_target_in_which_nothing_is_seen_is_an_error(metric: object, target: str, must: str) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptkit.readout.numbers import closes_number, find_number, normalize_number
@@ -105,6 +105,11 @@ SPELLINGS = [
     ("~5", "5"),
     (">5", "5"),
     ("5+", "5"),
+    ("~~11~~ 12", "12"),
+    ("-$ 12", "-12"),
+    ("12&nbsp;345", "12345"),
+    ("5 m s^-2", "5"),
+    ("12 thousand", "12000"),
     ("5-year", "5"),
     ("minus 5", "-5"),
     ("x = - 5", "-5"),
@@ -190,9 +195,24 @@ def test_normalize_number_spells_equal_numbers_alike(text: str, expected: str) -
         "5k",
         "1.5M",
         "$5m",
+        "5 Mio. Euro",
         "5 million and 3",
         "3 of 5",
         "1/-2",
+        "5.e3",
+        "0xFF",
+        "101_2",
+        "12 and a half",
+        "12 minus 5",
+        "12 divided by 5",
+        "3 hundred thousand",
+        "5 ft 3 in",
+        "5h 30min",
+        "2024-01-02T03:04",
+        "\\boxed{3 \\text{ or } 4}",
+        "\\frac{1}{2}\\pi",
+        "(101)_2",
+        "3\u0305",
         "1,000,00",
         "1e999999999",
     ],
@@ -209,6 +229,7 @@ def test_normalize_number_refuses_what_is_not_one_number(text: str) -> None:
         ("$5 + $4 = $9, so he has 9", "9", "9"),
         ("640 + 30 = <<640+30=670>>670 legs. Answer: \\boxed{670}.", "670", "670"),
         ("of 12 apples 5 are red", "12", "5"),
+        ("x = 12, y = 13", None, None),
         ("1,2,3", None, None),
         ("pages 3-5", None, None),
         ("12 at 10:30", "12", None),
@@ -387,16 +408,16 @@ def test_the_properties_catch_rules_that_read_parts() -> None:
         found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
         return normalize_number(found[-1]) if found else None
 
-    @settings(database=None)
-    @given(spelled(), st.sampled_from(KEPT))
-    def reads_all(found: tuple[str, str], around: str) -> None:
-        is_whole(plain_rule, found, around)
-
-    @settings(database=None)
-    @given(st.lists(st.integers(2, 999), min_size=2, max_size=2), st.sampled_from(TOGETHER))
-    def reads_no_part(numbers: list[int], joined: str) -> None:
-        is_no_part(plain_rule, numbers, joined)
-
-    for broken in (reads_all, reads_no_part):
-        with pytest.raises(AssertionError):
-            broken()
+    caught = {"whole": 0, "part": 0}
+    for around in KEPT:
+        for found in (("-5", "−5"), ("0.75", "0.75"), ("9500", "9{,}500")):
+            try:
+                is_whole(plain_rule, found, around)
+            except AssertionError:
+                caught["whole"] += 1
+    for joined in TOGETHER:
+        try:
+            is_no_part(plain_rule, [12, 34], joined)
+        except AssertionError:
+            caught["part"] += 1
+    assert caught["whole"] > len(KEPT) and caught["part"] > len(TOGETHER) / 2

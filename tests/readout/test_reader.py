@@ -30,13 +30,16 @@ READABLE = [
     ("marked", "so the  ANSWER\nis: $1,000.0 dollars", "1000"),
     ("marked", "The answer is\n\n 5", "5"),
     ("marked", "The answer is ５００", "500"),
+    ("marked", "The answer is 42 (6 * 7)", "42"),
+    ("marked", "**The answer is:**\n\\[\n\\boxed{42}\n\\]", "42"),
+    ("marked", "The answer is\n$$\n42\n$$", "42"),
     ("marked choice", 'Action: Answer("E")', "E"),
     ("marked choice", "Answer: (b)", "B"),
     ("marked choice", "Answer: b", "B"),
     ("marked choice", "答案是Ｂ。", "B"),
-    ("marked choice", "Answer is C or D", "C"),
+    ("marked choice", "Answer is C, since A is too small", "C"),
     ("choice", "B\nbecause A is too small", "B"),
-    ("choice", "A is too small, so it must be B", "B"),
+    ("choice", "it must be B", "B"),
     ("label", "Refund  Request", "refund request"),
     ("label", "SPAM.", "spam"),
     ("label", "this is not spam but a refund request", "refund request"),
@@ -56,6 +59,11 @@ UNREADABLE = [
     ("marked", "The answer is not known"),
     ("marked choice", "Answer: a dog"),
     ("marked choice", "Answer: CD"),
+    ("marked choice", "Answer is C or D"),
+    ("choice", "A is too small, so it must be B"),
+    ("marked", "The answer is 5 or 6"),
+    ("marked", "The answer is 0,75"),
+    ("number", "<think>5"),
     ("label", "xspamx"),
     ("label", "spamming"),
     ("json", '{"answer": null}'),
@@ -93,6 +101,11 @@ def test_the_last_marker_counts_even_if_nothing_follows_it() -> None:
         ("marked", "The answer is 12\n", "12"),
         ("marked", "The answer is 5. And so the answer is", None),
         ("number", "it makes 12", None),
+        ("number", "it makes 12 ", None),
+        ("number", "it makes 2.5 ×", None),
+        ("number", "it makes 12 mill", None),
+        ("number", "it makes 12 eggs", "12"),
+        ("marked choice", "Answer: A or", None),
         ("label", "refund", None),
         ("marked choice", "Answer: A", None),
         ("marked choice", "Answer: (A)", "A"),
@@ -105,6 +118,23 @@ def test_the_last_marker_counts_even_if_nothing_follows_it() -> None:
 )
 def test_a_cut_completion_abstains_unless_its_answer_is_closed(name: str, text: str, expected: str | None) -> None:
     assert Reader(SPECS[name]).read(text, finish="length") == expected
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+@pytest.mark.parametrize("blank", ["", " ", "\n\t\u3000"])
+def test_a_blank_text_is_no_answer(name: str, blank: str) -> None:
+    reader = Reader(SPECS[name])
+    assert reader.read(blank) is None
+    assert reader.read("The answer is" + blank) is None or name in ("text", "line")
+    assert reader.canonical(blank) is None
+
+
+def test_numbers_with_a_decimal_comma() -> None:
+    reader = Reader({"kind": "marked", "marker": "Antwort:", "then": "number", "decimal": ","})
+    assert reader.read("Antwort: **1.234,50 €**.") == "1234,5" == reader.canonical("1234,50")
+    assert reader.read("Antwort: 3.5") is None
+    with pytest.raises(TaskError, match="ReaderSpec: decimal must be '.' or ','"):
+        Reader({"kind": "number", "decimal": ";"})
 
 
 def test_a_failed_completion_abstains() -> None:

@@ -215,3 +215,8 @@ def test_unknown_settings_are_refused(settings: dict[str, object], message: str)
 def test_a_sample_of_another_kind_is_refused() -> None:
     with pytest.raises(SettingError, match="vote: samples must be texts, .* got 5"):
         vote([5])  # type: ignore[list-item]
+
+
+def test_numbers_with_a_decimal_comma_are_ranked_by_value() -> None:
+    reader = Reader({"kind": "number", "decimal": ","})
+    assert vote(["10,5", "9,75"], reader=reader).answer == "9,75"

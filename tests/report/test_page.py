@@ -283,3 +283,13 @@ def test_a_page_that_cannot_be_written_leaves_nothing(record: pk.Record, tmp_pat
 def test_the_sample_is_what_the_tests_think(record: pk.Record) -> None:
     assert [one.verdict for one in record.attempts] == ["first", "kept", "undecided", "failed", "kept", "kept"]
     assert {html.escape(one) for one in (*NAMES, *LABELS)} == {*NAMES, *LABELS}
+
+
+def test_the_stage_of_a_page_is_not_written_through_a_link(record: pk.Record, tmp_path: Path) -> None:
+    import os
+
+    (tmp_path / "outside").write_text("precious")
+    (tmp_path / f".report.html.{os.getpid()}").symlink_to(tmp_path / "outside")
+    write_report(record, tmp_path / "report.html")
+    assert (tmp_path / "outside").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "report.html"]

@@ -91,25 +91,48 @@ def _fields(spec: TrainSpec) -> dict[str, Any]:
     return dataclasses.asdict(spec)
 
 
-def test_sigterm_saves_and_stops_politely(backend_of, pairs, tmp_path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops_politely(backend_of, pairs, tmp_path, number: signal.Signals) -> None:
     backend = backend_of("llama")
     wanted = fit(backend, pairs, None)
-    handler = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(number)
 
     def terminate(step: int, *_: Any) -> None:
         if step == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
-    message = r"told to end \(SIGTERM\) after step 6 of 15; a checkpoint was saved; run the same again"
+    message = rf"told to end \({number.name}\) after step 6 of 15; a checkpoint was saved; run the same again"
     with pytest.raises(TrainingStopped, match=message) as stopped:
         fit(backend, pairs, tmp_path, progress=terminate)
-    assert stopped.value.log.stopped == "sigterm" and stopped.value.log.steps == 6
-    assert signal.getsignal(signal.SIGTERM) is handler
+    assert stopped.value.log.stopped == number.name.lower() and stopped.value.log.steps == 6
+    assert signal.getsignal(number) is handler
     assert names(tmp_path) == ["step-00000004", "step-00000006"]
     found = fit(backend, pairs, tmp_path)
     assert (found.lora, found.log.loss) == (wanted.lora, wanted.log.loss)
     with pytest.raises(TrainingStopped, match="give train a checkpoint folder"):
         fit(backend, pairs, None, progress=terminate)
+
+
+def test_a_second_interrupt_ends_at_once_and_the_first_signal_counts() -> None:
+    with pytest.raises(KeyboardInterrupt), told_to_end() as end:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert end.is_set() and end.by == "sigint"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert end.by == "sigint"
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the second interrupt was swallowed")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_that_the_program_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with told_to_end() as end:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not end.is_set()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_another_thread_leaves_sigterm_alone() -> None:

@@ -240,10 +240,14 @@ def test_bfloat16_that_would_be_pretended_is_refused(backend_of, pairs, monkeypa
     assert fit(backend_of("llama"), pairs, spec=TrainSpec(epochs=1, precision="auto")).log.steps == 2
 
 
-@pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_tracker_that_is_not_installed_is_named_before_training(backend_of, pairs, monkeypatch, name) -> None:
+@pytest.mark.parametrize(
+    ("name", "library"), [("wandb", "wandb"), ("mlflow", "mlflow-skinny"), ("tensorboard", "tensorboard")]
+)
+def test_a_tracker_that_is_not_installed_is_named_before_training(
+    backend_of, pairs, monkeypatch, name, library
+) -> None:
     monkeypatch.setattr(checks.importlib.util, "find_spec", lambda package: None if package == name else object())
-    with pytest.raises(MissingExtraError, match=rf"package '{name}' must be installed.*promptkit\[tracking\]"):
+    with pytest.raises(MissingExtraError, match=rf"package '{name}' must be installed.*pip install {library}$"):
         fit(backend_of("llama"), pairs, spec=TrainSpec(report_to=name))
 
 
