@@ -27,7 +27,7 @@ import torch
 import transformers as untyped
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.types import Prompt, Request, Sampling
 
 transformers: Any = untyped  # its own annotations are partial

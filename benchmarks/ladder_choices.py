@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import promptkit as pk
-from promptkit.ladder.pool import Lesson, make_pool
-from promptkit.ladder.rungs import Handed, Rung, make_rungs
+from promptkit.ladder.cross_fitting import FitSplit, make_pool
+from promptkit.ladder.rungs import Prior, Rung, make_rungs
 
 
 @dataclass(frozen=True)
@@ -76,49 +76,54 @@ def exhaust(
     Returns:
         One row per rung, from cheap to dear.
     """
-    lesson = make_pool(data.train, data.dev, seed=seed).lesson
+    fit_split = make_pool(data.train, data.dev, seed=seed).fit_split
     rows: list[Row] = []
     prompt: pk.PlanPredictor | None = None
     for rung in make_rungs("default", task, data.train):
-        attempt, started = result.record[rung.name], time.perf_counter()
-        fit = attempt.fit
+        trial, started = result.record[rung.name], time.perf_counter()
+        fit = trial.fit
         try:
             if fit is not None and fit.artifact and result.folder is not None:
                 predictor: pk.Predictor = pk.load(result.folder / fit.artifact, backend)
             else:
-                predictor = _fit(rung, lesson, backend, result, prompt, seed)
+                predictor = _fit(rung, fit_split, backend, result, prompt, seed)
             found = pk.evaluate(predictor, data.test[:items], [task.metric], seed=seed)[task.metric]
             mean, low, high = found.mean, found.low, found.high
         except pk.PromptkitError as error:
             print(f"  {rung.name}: {error!s:.150}")
-            rows.append(Row(rung.name, None, 0.0, 0.0, attempt.verdict, time.perf_counter() - started))
+            rows.append(Row(rung.name, None, 0.0, 0.0, trial.verdict, time.perf_counter() - started))
             continue
         if rung.name == "few-shot" and isinstance(predictor, pk.PlanPredictor):
             prompt = predictor
         seconds = time.perf_counter() - started + (fit.seconds if fit is not None else 0.0)
-        rows.append(Row(rung.name, mean, low, high, attempt.verdict, seconds))
+        rows.append(Row(rung.name, mean, low, high, trial.verdict, seconds))
     return rows
 
 
 def _fit(
-    rung: Rung, lesson: Lesson, backend: pk.Backend, result: pk.ClimbResult, prompt: pk.PlanPredictor | None, seed: int
+    rung: Rung,
+    fit_split: FitSplit,
+    backend: pk.Backend,
+    result: pk.ClimbResult,
+    prompt: pk.PlanPredictor | None,
+    seed: int,
 ) -> pk.Predictor:
     """Fits a rung that the ladder never tried, with what the ladder would have handed down."""
     if rung.left_out:
         raise pk.UnsupportedError(rung.left_out)
     decision = result.record.decision
     kept = decision.winner if decision is not None and decision.winner is not None else ""
-    ready = rung.ready(Handed(kept, result.winner, prompt))
+    ready = rung.ready(Prior(kept, result.winner, prompt))
     keys = {example.query.key for example in ready.first}
-    train = [*ready.first, *(example for example in lesson.train if example.query.key not in keys)]
-    return ready.adapter.fit(pk.Split("train", train), backend, dev=lesson.tuning, seed=seed, **ready.options)
+    train = [*ready.first, *(example for example in fit_split.train if example.query.key not in keys)]
+    return ready.adapter.fit(pk.Split("train", train), backend, dev=fit_split.tuning, seed=seed, **ready.options)
 
 
-def run(domain: str, seed: int, args: argparse.Namespace, backend: pk.Backend) -> bool:
+def run(task_name: str, seed: int, args: argparse.Namespace, backend: pk.Backend) -> bool:
     """Runs and prints one domain with one seed.
 
     Args:
-        domain: The domain.
+        task: The domain.
         seed: The seed.
         args: The options.
         backend: The model.
@@ -126,8 +131,8 @@ def run(domain: str, seed: int, args: argparse.Namespace, backend: pk.Backend) -
     Returns:
         Whether the ladder chose right.
     """
-    folder = Path(args.folder) / f"{domain}-{seed}"
-    task, data = pk.load_task(domain), pk.load_examples(domain)
+    folder = Path(args.folder) / f"{task_name}-{seed}"
+    task, data = pk.load_task(task_name), pk.load_examples(task_name)
     result = pk.climb(task, data, backend, seed=seed, margin=args.margin, folder=folder / "climb")
     kept = folder / "exhaustive.json"
     if kept.exists():
@@ -140,8 +145,8 @@ def run(domain: str, seed: int, args: argparse.Namespace, backend: pk.Backend) -
     for row in rows:
         score = "     -" if row.mean is None else f"{row.mean:6.3f}  [{row.low:.3f}, {row.high:.3f}]"
         marks = ("ladder " if row.rung == choice else "") + ("exhaustive" if row.rung == best else "")
-        print(f"{domain:<10}{seed:>3}  {row.rung:<30}{score:<26}{row.verdict:<11}{row.seconds:8.1f} s  {marks}")
-    print(f"{domain:<10}{seed:>3}  {'right' if choice == best else 'WRONG'}\n", flush=True)
+        print(f"{task_name:<10}{seed:>3}  {row.rung:<30}{score:<26}{row.verdict:<11}{row.seconds:8.1f} s  {marks}")
+    print(f"{task_name:<10}{seed:>3}  {'right' if choice == best else 'WRONG'}\n", flush=True)
     return choice == best
 
 
@@ -157,9 +162,9 @@ def main() -> None:
     parser.add_argument("--folder", default="runs/ladder_choices", help="where runs are kept and continued")
     args = parser.parse_args()
     backend = pk.LocalBackend(args.model)
-    domains = args.domain or (pk.list_tasks() if args.all else ["chinese"])
-    pairs = [(domain, seed) for domain in domains for seed in args.seed or ((0, 1, 2) if args.all else (0,))]
-    right = sum(run(domain, seed, args, backend) for domain, seed in pairs)
+    domains = args.task_name or (pk.list_tasks() if args.all else ["chinese"])
+    pairs = [(task_name, seed) for task_name in domains for seed in args.seed or ((0, 1, 2) if args.all else (0,))]
+    right = sum(run(task_name, seed, args, backend) for task_name, seed in pairs)
     print(f"{right} of {len(pairs)} climbs end at the rung that the exhaustive run calls right")
 
 

@@ -1,6 +1,6 @@
 """Power and false keeps of the ladder's test, beside exact McNemar.
 
-A rung that gains is kept by ``promptkit.ladder.looks.Duel`` at the level of the first of four tests (.0125, a default
+A rung that gains is kept by ``promptkit.ladder.sequential_test.SequentialTest`` at the level of the first of four tests (.0125, a default
 ladder of five rungs), with blocks of 20 items and the default margin of .02. Exact McNemar waits for all items, tests
 one comparison at the two-sided level .05, and has no margin.
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from promptkit.ladder.looks import Duel, SharedLevel
+from promptkit.ladder.sequential_test import SequentialTest, SharedLevel
 from promptkit.statistics import mcnemar
 
 BLOCK, MARGIN, LEVEL, TESTS = 20, 0.02, 0.05, 4
@@ -39,10 +39,10 @@ def fight(kept: Scores, other: Scores, alpha: float, groups: Sequence[str] = (),
     Returns:
         Whether it is kept.
     """
-    duel = Duel(margin=margin, alpha=alpha, confidence=1 - LEVEL, planned=len(kept))
+    test = SequentialTest(margin=margin, alpha=alpha, confidence=1 - LEVEL, planned=len(kept))
     for start in range(0, len(kept), BLOCK):
         part = slice(start, start + BLOCK)
-        found = duel.add(kept[part].tolist(), other[part].tolist(), groups[part])
+        found = test.add(kept[part].tolist(), other[part].tolist(), groups[part])
         if found is not None:
             return found == "won"
     return False

@@ -1,4 +1,4 @@
-"""Measures how well the router knows the six shipped domains, and what belongs to none of them.
+"""Measures how well the router knows the six shipped tasks, and what belongs to none of them.
 
 In-domain questions are the test items of every domain, each as one plain text: names of fields are not looked at.
 Questions of the outside world are written by the templates below, of thirty kinds that no calibration has seen: the
@@ -18,7 +18,7 @@ import re
 from collections import Counter
 
 import promptkit as pk
-from promptkit.task import templates_root
+from promptkit.tasks.task import templates_root
 
 KINDS: dict[str, tuple[str, ...]] = {
     "weather": ("will it {rain} in {city} {when}?", "how cold is {city} now", "is it foggy {when}"),
@@ -82,7 +82,7 @@ WORDS = {
 
 
 def outside(per_kind: int, seed: int = 0) -> list[tuple[str, str]]:
-    """Writes questions that belong to no shipped domain.
+    """Writes questions that belong to no shipped task.
 
     Args:
         per_kind: Most questions of each kind; some kinds have fewer different ones.
@@ -109,7 +109,7 @@ def outside(per_kind: int, seed: int = 0) -> list[tuple[str, str]]:
 
 
 def shipped_desk() -> pk.Router:
-    """Builds a router over the shipped domains; routing asks no model, so a scripted one will do."""
+    """Builds a router over the shipped tasks; routing asks no model, so a scripted one will do."""
     backend = pk.ScriptedBackend(["-"])
     predictors = [pk.FewShot(pk.load_task(name), shots=0).fit([], backend) for name in pk.list_tasks()]
     return pk.Router([pk.Assistant(predictor) for predictor in predictors])

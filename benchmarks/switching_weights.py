@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from few_shot_speed import build, text_of, timed, transformers
 
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.types import Prompt, Request, Sampling, Weights
 
 LIMIT = 1.05

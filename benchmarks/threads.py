@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import promptkit as pk
-from promptkit.backends.machine import count_cpus
+from promptkit.backends.local.machine import count_cpus
 from promptkit.training import LoraSpec, Pair, TrainSpec, train
 from promptkit.types import Prompt
 

@@ -30,11 +30,11 @@ import torch
 import transformers as untyped
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.training import LoraSpec, Pair, SoftSpec, TrainSpec, train
-from promptkit.training.batches import Item, encode, order
-from promptkit.training.run import draw_seed
-from promptkit.training.soft import build_soft
+from promptkit.training.dataset import Item, encode, order
+from promptkit.training.soft_prompt import build_soft
+from promptkit.training.trainer import draw_seed
 from promptkit.types import Prompt
 
 transformers: Any = untyped  # their own annotations are partial

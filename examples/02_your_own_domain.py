@@ -13,7 +13,7 @@ description: Is a review of a tea shop glad or sad?
 instructions: ["Judge the review."]
 fields: [review]
 labels: [glad, sad]
-readers:
+parsers:
   direct: {kind: label}
 max_new_tokens: {direct: 8}
 """
@@ -37,7 +37,7 @@ def answer(request: pk.Request, sample: int) -> str:
 with tempfile.TemporaryDirectory() as root:
     folder = Path(root) / "tea"
     folder.mkdir()
-    (folder / "domain.yaml").write_text(DOMAIN, encoding="utf-8")
+    (folder / "task.yaml").write_text(DOMAIN, encoding="utf-8")
     (folder / "direct.jinja").write_text(TEMPLATE, encoding="utf-8")
     (Path(root) / "reviews.csv").write_text(REVIEWS, encoding="utf-8")
 

@@ -12,14 +12,14 @@ samples = [
     "2 times 3 is 6. The answer is 6.",
     "I am not sure.",
 ]
-reader = pk.load_task("apples").reader("reasoned")
+parser = pk.load_task("apples").parser("reasoned")
 
 for rule in ("majority", "distinct"):
-    outcome = pk.vote(samples, reader=reader, rule=rule)
+    outcome = pk.vote(samples, parser=parser, rule=rule)
     print(
         f"{rule:<9} answer {outcome.answer}  votes {dict(outcome.votes)}  agreement {outcome.agreement:.0%}  tie {outcome.tie}"
     )
 
 agreeing = ["2 + 3 = 5. The answer is 5."] * 20
-outcome = pk.vote(agreeing, reader=reader, stop=pk.BetaStop(0.95))
+outcome = pk.vote(agreeing, parser=parser, stop=pk.BetaStop(0.95))
 print(f"beta rule: {outcome.samples_used} of {len(agreeing)} samples used, answer {outcome.answer}")

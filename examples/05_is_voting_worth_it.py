@@ -22,7 +22,7 @@ args = parser.parse_args()
 backend = pk.LocalBackend(args.model)
 task, data = pk.load_task("apples"), pk.load_examples("apples")
 items = data.splits[args.split][: args.items]
-reader, metric = task.reader("reasoned"), pk.get_metric("numeric_match")
+parser, metric = task.parser("reasoned"), pk.get_metric("numeric_match")
 
 
 def score(adapter) -> list[float]:
@@ -39,9 +39,9 @@ predictions = voting.fit(data.train, backend, seed=0).predict([item.query for it
 pairs = list(zip(predictions, items, strict=True))
 majority = [metric.score(p.answer, item.targets) for p, item in pairs]
 # One sample: the mean over the twenty, which is what a single draw is worth on average.
-one = [sum(metric.score(reader.read(c.text), item.targets) for c in p.completions) / 20 for p, item in pairs]
+one = [sum(metric.score(parser.read(c.text), item.targets) for c in p.completions) / 20 for p, item in pairs]
 # The same samples with a stop rule: a sample depends on (seed, prompt, index) alone, so replaying it is drawing it.
-stopped = [pk.vote(p.completions, reader=reader, stop="beta") for p in predictions]
+stopped = [pk.vote(p.completions, parser=parser, stop="beta") for p in predictions]
 beta = [metric.score(v.answer, item.targets) for v, item in zip(stopped, items, strict=True)]
 
 rows = {

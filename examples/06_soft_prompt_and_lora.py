@@ -40,7 +40,7 @@ few = pk.FewShot(task, shots=8).fit(train, backend, seed=0)
 show("8 shots", few)
 
 # The cheap rung hands its work down: the vectors start from the words of its prompt.
-soft = pk.SoftPrompt(task, tokens=20, init="handdown", **limits)
+soft = pk.SoftPrompt(task, tokens=20, init="prompt", **limits)
 show("soft prompt, handed down", soft.fit(train, backend, dev=data.dev, teacher=few))
 
 prompted = pk.SoftPrompt(task, tokens=20, **limits).fit(train, backend, dev=data.dev)
@@ -50,9 +50,9 @@ show("LoRA", tuned)
 
 # A teacher's answers to questions without one are targets too.
 half, rest = train[: len(train) // 2], [example.query for example in train[len(train) // 2 :]]
-taught = pk.LoRA(task, rank=8, **limits).fit(half, backend, dev=data.dev, teacher=few, unlabelled=rest)
-show("LoRA, half of it taught", taught)
-print("taught:", taught.notes["examples"]["hand_down"])
+pseudo_labelled = pk.LoRA(task, rank=8, **limits).fit(half, backend, dev=data.dev, teacher=few, unlabelled=rest)
+show("LoRA, half of it taught", pseudo_labelled)
+print("taught:", pseudo_labelled.notes["examples"]["distillation"])
 
 with tempfile.TemporaryDirectory() as folder:
     tuned.save(Path(folder) / "tuned")

@@ -55,9 +55,9 @@ def read_scores(file: Path) -> list[float]:
         rows = [json.loads(line) for line in lines]
     letters = file.name.startswith("AQUA")
     choice = {"kind": "choice", "labels": [*"ABCDE"], "marker": "answer is"}
-    reader = pk.Reader(choice if letters else {"kind": "number"})
+    parser = pk.AnswerParser(choice if letters else {"kind": "number"})
     metric = pk.get_metric("exact_match" if letters else "numeric_match")
-    return [metric.score(reader.read(row["completion"]), [str(row["gold"])]) for row in rows]
+    return [metric.score(parser.read(row["completion"]), [str(row["gold"])]) for row in rows]
 
 
 if folder := os.environ.get("PROMPTKIT_REAL_DATA"):

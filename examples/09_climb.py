@@ -32,9 +32,9 @@ print(result)
 # Everything that was tried is in the record: settings, answers item by item, tests, costs and reasons.
 record = result.record
 print(f"\n{record.decision.winner} won, because {record.decision.reason}")
-for attempt in record.attempts:
-    if attempt.test is not None:
-        looks = ", ".join(f"{look.items}: {look.difference:+.2f}" for look in attempt.test.looks)
-        print(f"{attempt.rung} against {attempt.test.against}, gain after so many items: {looks}")
+for trial in record.trials:
+    if trial.test is not None:
+        analyses = ", ".join(f"{look.items}: {look.difference:+.2f}" for look in trial.test.analyses)
+        print(f"{trial.rung} against {trial.test.against}, gain after so many items: {analyses}")
 question = data.test[0].query
 print(f"{question.fields['sentence']} -> {result.winner.predict([question])[0].answer}")

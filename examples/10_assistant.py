@@ -1,4 +1,4 @@
-"""An assistant for one shipped domain: glossary, tone, a conversation about one sheet of facts, a typed answer, a folder.
+"""An assistant for one shipped task: glossary, tone, a conversation about one sheet of facts, a typed answer, a folder.
 
 Run ``python examples/10_assistant.py``.
 """

@@ -19,7 +19,7 @@ import promptkit as pk
 from promptkit.statistics import difference_interval, mean_interval
 
 KINDS = ("prompt", "prefix", "ptuning")
-STARTS = ("domain", "handdown")
+STARTS = ("domain", "prompt")
 SHOTS = (4, 8, 16)
 
 
@@ -61,7 +61,7 @@ class Table:
         interval = f"[{whole.low:.3f}, {whole.high:.3f}]"
         print(f"{name:<34}{whole.mean:7.3f}  {interval:<16}{per_seed:<22}{dev:7.3f}{seconds:8.1f}", flush=True)
         self.rows.append(
-            {"domain": self.task.name, "strategy": name, "mean": whole.mean, "low": whole.low, "high": whole.high,
+            {"task": self.task.name, "strategy": name, "mean": whole.mean, "low": whole.low, "high": whole.high,
              "per_seed": found.mean(1).tolist(), "dev": dev, "fit_seconds": seconds}
         )  # fmt: skip
         return found
@@ -79,7 +79,7 @@ class Table:
         over_items = difference_interval(gap.mean(0))
         low, high = min(low, over_items.low), max(high, over_items.high)
         print(f"  {name:<44}{gap.mean():+7.3f}  [{low:+.3f}, {high:+.3f}]", flush=True)
-        self.rows.append({"domain": self.task.name, "difference": name, "mean": gap.mean(), "low": low, "high": high})
+        self.rows.append({"task": self.task.name, "difference": name, "mean": gap.mean(), "low": low, "high": high})
 
     def few_shot(self) -> np.ndarray:
         """The best few-shot prompt of several."""
@@ -141,10 +141,10 @@ def main() -> None:
     parser.add_argument("--json", default="", help="A file for all figures.")
     args = parser.parse_args()
     backend, rows = pk.LocalBackend(args.model), []
-    for name in args.domain or ("tone", "notation"):
+    for name in args.task or ("tone", "notation"):
         table = Table(name, backend, args)
         table.compare_strategies()
-        if args.starts and name == (args.domain or ["tone"])[0]:
+        if args.starts and name == (args.task or ["tone"])[0]:
             table.compare_starts()
         rows += table.rows
     if args.json:

@@ -25,23 +25,19 @@ if TYPE_CHECKING:
     from promptkit.adapters import Predictor as Predictor
     from promptkit.adapters import SoftPrompt as SoftPrompt
     from promptkit.adapters import load as load
-    from promptkit.artifact.weights import read_peft_folder as read_peft_folder
-    from promptkit.assistant import Assistant as Assistant
-    from promptkit.assistant import AssistantReply as AssistantReply
-    from promptkit.assistant import Chat as Chat
-    from promptkit.assistant import ReplyStream as ReplyStream
-    from promptkit.assistant import Routed as Routed
-    from promptkit.assistant import Router as Router
+    from promptkit.adapters.selection import select as select
+    from promptkit.artifacts.weights import read_peft_folder as read_peft_folder
+    from promptkit.assistants import Assistant as Assistant
+    from promptkit.assistants import AssistantReply as AssistantReply
+    from promptkit.assistants import Chat as Chat
+    from promptkit.assistants import ReplyStream as ReplyStream
+    from promptkit.assistants import Routed as Routed
+    from promptkit.assistants import Router as Router
     from promptkit.backends import Backend as Backend
     from promptkit.backends import CachedBackend as CachedBackend
     from promptkit.backends import LocalBackend as LocalBackend
     from promptkit.backends import RemoteBackend as RemoteBackend
     from promptkit.backends import ScriptedBackend as ScriptedBackend
-    from promptkit.comparison import BreakEven as BreakEven
-    from promptkit.comparison import Comparison as Comparison
-    from promptkit.comparison import Price as Price
-    from promptkit.comparison import break_even as break_even
-    from promptkit.comparison import compare as compare
     from promptkit.data import Data as Data
     from promptkit.data import DataWarning as DataWarning
     from promptkit.data import Leakage as Leakage
@@ -63,36 +59,40 @@ if TYPE_CHECKING:
     from promptkit.errors import TrainingError as TrainingError
     from promptkit.errors import TrainingStopped as TrainingStopped
     from promptkit.errors import UnsupportedError as UnsupportedError
+    from promptkit.evaluation import BreakEven as BreakEven
+    from promptkit.evaluation import Comparison as Comparison
     from promptkit.evaluation import Cost as Cost
+    from promptkit.evaluation import Price as Price
     from promptkit.evaluation import Report as Report
+    from promptkit.evaluation import break_even as break_even
+    from promptkit.evaluation import compare as compare
     from promptkit.evaluation import evaluate as evaluate
     from promptkit.export import check_vllm as check_vllm
+    from promptkit.html import write_report as write_report
     from promptkit.ladder import Budget as Budget
     from promptkit.ladder import ClimbResult as ClimbResult
     from promptkit.ladder import Record as Record
     from promptkit.ladder import climb as climb
     from promptkit.ladder import load_record as load_record
+    from promptkit.memory_estimate import MemoryEstimate as MemoryEstimate
+    from promptkit.memory_estimate import estimate as estimate
     from promptkit.metrics import get_metric as get_metric
     from promptkit.metrics import rouge as rouge
-    from promptkit.planning import ModelPlan as ModelPlan
-    from promptkit.planning import plan as plan
-    from promptkit.prompts import lint as lint
-    from promptkit.prompts import render as render
-    from promptkit.readout import BetaStop as BetaStop
-    from promptkit.readout import Reader as Reader
-    from promptkit.readout import Vote as Vote
-    from promptkit.readout import VoteSummary as VoteSummary
-    from promptkit.readout import WindowStop as WindowStop
-    from promptkit.readout import vote as vote
-    from promptkit.readout import vote_rows as vote_rows
-    from promptkit.report import write_report as write_report
-    from promptkit.scaffold import new_task as new_task
-    from promptkit.selection import select as select
+    from promptkit.parsing import AnswerParser as AnswerParser
+    from promptkit.parsing import BetaStop as BetaStop
+    from promptkit.parsing import Vote as Vote
+    from promptkit.parsing import VoteSummary as VoteSummary
+    from promptkit.parsing import WindowStop as WindowStop
+    from promptkit.parsing import vote as vote
+    from promptkit.parsing import vote_rows as vote_rows
     from promptkit.statistics import Sequential as Sequential
     from promptkit.statistics import minimum_detectable as minimum_detectable
-    from promptkit.task import Task as Task
-    from promptkit.task import list_tasks as list_tasks
-    from promptkit.task import load_task as load_task
+    from promptkit.tasks import Task as Task
+    from promptkit.tasks import lint as lint
+    from promptkit.tasks import list_tasks as list_tasks
+    from promptkit.tasks import load_task as load_task
+    from promptkit.tasks import new_task as new_task
+    from promptkit.tasks import render as render
     from promptkit.types import Completion as Completion
     from promptkit.types import Example as Example
     from promptkit.types import Message as Message
@@ -109,26 +109,23 @@ __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
     "adapters": "Adapter ChainOfThought FewShot LoRA Plan PlanPredictor Predictor SoftPrompt load",
-    "artifact.weights": "read_peft_folder",
-    "assistant": "Assistant AssistantReply Chat ReplyStream Routed Router",
+    "adapters.selection": "select",
+    "artifacts.weights": "read_peft_folder",
+    "assistants": "Assistant AssistantReply Chat ReplyStream Routed Router",
     "backends": "Backend CachedBackend LocalBackend RemoteBackend ScriptedBackend",
-    "comparison": "BreakEven Comparison Price break_even compare",
     "data": "Data DataWarning Leakage Split load_examples measure_leakage",
-    "errors": "AnswerTypeError ArtifactError BackendError ContextLengthError DataError LeakageError MetricError "
-    "MissingExtraError PromptkitError SettingError TaskError TemplateError TrainingError TrainingStopped "
-    "UnsupportedError",
-    "evaluation": "Cost Report evaluate",
+    "errors": "AnswerTypeError ArtifactError BackendError ContextLengthError DataError LeakageError "
+    "MetricError MissingExtraError PromptkitError SettingError TaskError TemplateError TrainingError "
+    "TrainingStopped UnsupportedError",
+    "evaluation": "BreakEven Comparison Cost Price Report break_even compare evaluate",
     "export": "check_vllm",
+    "html": "write_report",
     "ladder": "Budget ClimbResult Record climb load_record",
+    "memory_estimate": "MemoryEstimate estimate",
     "metrics": "get_metric rouge",
-    "planning": "ModelPlan plan",
-    "prompts": "lint render",
-    "readout": "BetaStop Reader Vote VoteSummary WindowStop vote vote_rows",
-    "report": "write_report",
-    "scaffold": "new_task",
-    "selection": "select",
+    "parsing": "AnswerParser BetaStop Vote VoteSummary WindowStop vote vote_rows",
     "statistics": "Sequential minimum_detectable",
-    "task": "Task list_tasks load_task",
+    "tasks": "Task lint list_tasks load_task new_task render",
     "types": "Completion Example Message Prediction Prompt Query Reply Request Sampling ScoreRequest Usage",
 }
 _HOME = {name: f"{__name__}.{module}" for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

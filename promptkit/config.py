@@ -2,7 +2,7 @@
 
 Example file::
 
-    task: tickets                 # a shipped domain, or a folder
+    task: tickets                 # a shipped task, or a folder
     model: reference              # a folder, a name on the Hugging Face Hub, or one at base_url
     cache: answers.sqlite         # answers are kept here, and taken from here
     target: {exact_match: 0.9}
@@ -30,11 +30,11 @@ from promptkit.adapters import adapter_from_settings
 from promptkit.backends import Backend
 from promptkit.data import load_examples
 from promptkit.data.load import data_settings, read_renamed
-from promptkit.domains import is_path, read_mapping, resolve_name
-from promptkit.errors import DataError, SettingError, TaskError, explain, one_of, opens
+from promptkit.errors import DataError, SettingError, TaskError, error_message, one_of, opens
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
 from promptkit.ladder.fitting import ClimbProgress
-from promptkit.task import Task, load_task
+from promptkit.tasks.loading import is_path, read_mapping, resolve_name
+from promptkit.tasks.task import Task, load_task
 from promptkit.types import JSONObject, Query
 
 __all__ = ["BudgetConfig", "ClimbConfig", "read_config"]
@@ -57,7 +57,7 @@ class ClimbConfig(BaseModel):
     """Everything about a climb (see ``promptkit.climb``). Frozen, and unknown names are refused.
 
     Attributes:
-        task: A shipped domain by name, or the path of a folder.
+        task: A shipped task by name, or the path of a folder.
         data: Examples: a file or folder; "" for those of the task.
         columns: Column of each field, target or id that has another name in the data.
         delimiter: What separates the cells of .csv and .tsv files; ``None`` for what the task says, or a comma.
@@ -190,7 +190,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise SettingError(
-                explain("size", of=file.name, must=f"at most {MAX_BYTES} bytes", got=file.stat().st_size)
+                error_message("size", of=file.name, expected=f"at most {MAX_BYTES} bytes", got=file.stat().st_size)
             )
         return read_mapping(file.read_text(encoding="utf-8"), file.name)
     except OSError as error:
@@ -218,12 +218,12 @@ def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _as_path(path: Path) -> str:
-    """Writes a path so that it is not the bare name of a shipped domain: ./tickets, where ``str`` gives tickets."""
+    """Writes a path so that it is not the bare name of a shipped task: ./tickets, where ``str`` gives tickets."""
     return str(path) if is_path(str(path)) else os.path.join(os.curdir, path)
 
 
 def _is_shipped(source: str, folder: Path) -> bool:
-    """Whether a value in a file is the bare name of a shipped domain; refuses one that the file's folder has too."""
+    """Whether a value in a file is the bare name of a shipped task; refuses one that the file's folder has too."""
     try:
         return not is_path(source) and resolve_name(source, of="climb", folder=folder) is not None
     except TaskError as error:
@@ -235,11 +235,11 @@ def _as_setting_error(error: ValidationError, label: str) -> SettingError:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = BudgetConfig.model_fields if where.startswith("budget.") else ClimbConfig.model_fields
-        return SettingError(explain("a key", of=label, must=one_of(known), got=where))
+        return SettingError(error_message("a key", of=label, expected=one_of(known), got=where))
     if fault["type"] == "missing":
         return SettingError(f"{label}: {where} is missing")
     return SettingError(
-        explain(where, of=label, must=fault["msg"].removeprefix("Input should be "), got=fault["input"])
+        error_message(where, of=label, expected=fault["msg"].removeprefix("Input should be "), got=fault["input"])
     )
 
 
@@ -249,7 +249,7 @@ def _rung(task: Task, value: str | JSONObject) -> str | tuple[str, Any] | Rung:
     rest = dict(value)
     name = rest.pop("name", "")
     if not isinstance(name, str):
-        raise SettingError(explain("name", of="a rung", must="a text", got=name))
+        raise SettingError(error_message("name", of="a rung", expected="a text", got=name))
     return name, adapter_from_settings(task, rest)
 
 

@@ -4,7 +4,7 @@ PromptkitError
 ├── SettingError (ValueError)          a setting of an adapter, request or command is out of range
 ├── DataError (ValueError)             examples or queries cannot be used; says rows and columns
 │   └── LeakageError                   the same item stands in training and test data
-├── TaskError (ValueError)             a domain folder is incomplete or contradicts itself
+├── TaskError (ValueError)             a task folder is incomplete or contradicts itself
 │   └── TemplateError                  a template does not compile, is undefined, unsafe or too costly
 ├── BackendError (RuntimeError)        a model could not be loaded or could not answer
 │   ├── ContextLengthError             a prompt does not fit the context window and is never cut
@@ -45,7 +45,7 @@ __all__ = [
     "TrainingStopped",
     "UnsupportedError",
     "check_path",
-    "explain",
+    "error_message",
     "one_of",
     "opens",
 ]
@@ -71,7 +71,7 @@ class LeakageError(DataError):
 
 
 class TaskError(PromptkitError, ValueError):
-    """A domain folder is incomplete or contradicts itself."""
+    """A task folder is incomplete or contradicts itself."""
 
 
 class TemplateError(TaskError):
@@ -131,7 +131,7 @@ class MissingExtraError(PromptkitError, ImportError):
     """An optional dependency is not installed."""
 
 
-def explain(which: str, *, of: str, must: str, got: object, do: str = "") -> str:
+def error_message(which: str, *, of: str, expected: str, got: object, hint: str = "") -> str:
     """Builds the one message form of the project: which, of whom, must be, got, what to do.
 
     Args:
@@ -145,14 +145,14 @@ def explain(which: str, *, of: str, must: str, got: object, do: str = "") -> str
         One line of text.
 
     Example:
-        >>> explain("shots", of="FewShot", must="an integer of at least 0", got=-1)
+        >>> error_message("shots", of="FewShot", expected="an integer of at least 0", got=-1)
         'FewShot: shots must be an integer of at least 0, got -1'
     """
     shown = repr(got)
     if len(shown) > 80:
         shown = shown[:77] + "..."
-    text = f"{of}: {which} must be {must}, got {shown}"
-    return f"{text}; {do}" if do else text
+    text = f"{of}: {which} must be {expected}, got {shown}"
+    return f"{text}; {hint}" if hint else text
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -171,7 +171,7 @@ def check_path(
     *,
     of: str,
     error: type[PromptkitError] = SettingError,
-    must: str = "the path of a file or folder",
+    expected: str = "the path of a file or folder",
 ) -> Path:
     """Checks that a value can be the path of a file or folder, whether or not there is one.
 
@@ -199,7 +199,11 @@ def check_path(
             return Path(text)
     except (TypeError, UnicodeEncodeError):
         pass
-    raise error(explain(which, of=of, must=must, got=value, do="give a text that is not empty, without NUL characters"))
+    raise error(
+        error_message(
+            which, of=of, expected=expected, got=value, hint="give a text that is not empty, without NUL characters"
+        )
+    )
 
 
 def opens(
@@ -209,7 +213,7 @@ def opens(
     which: str = "path",
     place: int = 0,
     others: bool = False,
-    must: str = "the path of a file or folder",
+    expected: str = "the path of a file or folder",
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Makes a function that opens a file or folder end in errors of one kind, whatever the system says.
 
@@ -240,7 +244,7 @@ def opens(
             value = args[place] if len(args) > place else kwargs.get(which)
             given = len(args) > place or which in kwargs
             if given and (not others or (isinstance(value, str | os.PathLike) and value)):
-                check_path(value, which, of=of, error=error, must=must)
+                check_path(value, which, of=of, error=error, expected=expected)
             try:
                 return function(*args, **kwargs)
             except OSError as reason:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from promptkit.task import build_task
+from promptkit.tasks.task import build_task
 from promptkit.types import Request
 
 REAL = os.environ.get("PROMPTKIT_REAL_DATA")
@@ -27,7 +27,7 @@ TASK = build_task(
     {
         "name": "choices",
         "fields": ["question"],
-        "readers": {
+        "parsers": {
             "direct": {"kind": "choice"},
             # The first letter of the quoted answer; "None of the above" is thereby the answer N, as its authors have it.
             "reasoned": {

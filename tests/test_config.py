@@ -116,7 +116,7 @@ def test_it_climbs(tmp_path: Path) -> None:
         folds=0,
     )
     result = config.climb(pk.ScriptedBackend(answers))
-    assert [attempt.rung for attempt in result.record.attempts] == ["zero-shot", "two"]
+    assert [trial.rung for trial in result.record.trials] == ["zero-shot", "two"]
     assert result.record.task.name == "capitals"
 
 

@@ -20,14 +20,14 @@ import pytest
 import torch
 
 import promptkit as pk
-from promptkit.artifact import kind_of
+from promptkit.artifacts import kind_of
 from promptkit.cli.inputs import read_queries, read_rows
-from promptkit.comparison import load_reports
 from promptkit.config import read_config
 from promptkit.errors import DataError, PromptkitError, check_path, opens
+from promptkit.evaluation import load_reports
 from promptkit.export.write import check_target, staged
+from promptkit.html import page
 from promptkit.ladder import load_record
-from promptkit.report import page
 from promptkit.training.checkpoints import Checkpoints, State
 
 TASK = pk.load_task("tone")
@@ -62,7 +62,7 @@ READS: dict[str, Callable[[Any], object]] = {
     "load_reports": load_reports,
     "break_even": lambda path: pk.break_even(path, path),
     "LocalBackend": pk.LocalBackend,
-    "plan": lambda path: pk.plan(path, pk.LoRA(TASK)),
+    "plan": lambda path: pk.estimate(path, pk.LoRA(TASK)),
     "read_config": lambda path: read_config(path, task="tone"),
     "read_rows": read_rows,
     "read_queries": lambda path: read_queries(path, TASK),
@@ -94,7 +94,7 @@ def odd_places(base: Path) -> dict[str, Any]:
     """Files where folders are wanted, the other way round, loops and names that no system takes."""
     for name in ("file", "file.jsonl", "file.json"):
         (base / name).write_text("hello")
-    names = ["manifest.json", "record.json", "plan.json", "config.json", "domain.yaml", "journal.jsonl", "lock"]
+    names = ["manifest.json", "record.json", "plan.json", "config.json", "task.yaml", "journal.jsonl", "lock"]
     for name in (
         "folder.jsonl",
         "folder.json",

@@ -46,7 +46,7 @@ def test_the_table_of_weights_is_printed() -> None:
         "few-shot: ",
         "soft prompt: prefix",
         "LoRA - few-shot",
-        "init=handdown - init=random, one epoch, 2 seeds",
+        "init=prompt - init=random, one epoch, 2 seeds",
     ):
         assert name in done.stdout
 

@@ -18,7 +18,7 @@ PUBLIC = """
     Example FewShot Leakage LeakageError LoRA LocalBackend Message MetricError MissingExtraError Plan PlanPredictor
     Prediction Predictor Prompt PromptkitError Query Reader Reply Report Request Sampling ScoreRequest ScriptedBackend
     SettingError SoftPrompt Split Task TaskError TemplateError TrainingError TrainingStopped UnsupportedError Usage Vote VoteSummary WindowStop
-    ModelPlan check_vllm plan read_peft_folder
+    MemoryEstimate check_vllm plan read_peft_folder
     AnswerTypeError Assistant AssistantReply Chat ReplyStream Routed Router
     Budget ClimbResult Record climb load_record
     BreakEven Comparison Price Sequential break_even compare minimum_detectable

@@ -22,7 +22,7 @@ from textgen.transforms import extract_operation, list_operation, lookup_operati
 from textgen.words import RESERVED
 
 from promptkit import LocalBackend, vote
-from promptkit.readout import Reader, ReaderSpec
+from promptkit.parsing import AnswerParser, ParserSpec
 from promptkit.statistics import bootstrap_mean
 from promptkit.types import Prompt, Request, Sampling
 
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "domains"))
 import apples
 
 EASY = 20  # Largest number added or taken away in problems of one step.
-NUMBER = Reader(ReaderSpec(kind="marked", marker="The answer is", then="number"))
+NUMBER = AnswerParser(ParserSpec(kind="marked", marker="The answer is", then="number"))
 QUESTION = Layout("Question: ", "\nAnswer:", " The answer is ", ".", "\n\n")
 REASONED = Layout("Question: ", "\nAnswer:", " ", "", "\n\n")
 PLAIN = Layout("Input: ", "\nOutput:", " ", "", "\n\n")
@@ -69,7 +69,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def draw_hard(rng: random.Random) -> Problem:
-    """Draws a problem of several steps at the difficulty of the shipped domain ``apples``."""
+    """Draws a problem of several steps at the difficulty of the shipped task ``apples``."""
     return apples.draw(rng, [count for count in apples.STEPS if count > 1])
 
 
@@ -111,7 +111,7 @@ def problems(backend: LocalBackend, items: int, samples: int) -> Iterator[Row]:
     yield row("several steps, 4 reasoned shots, greedy", greedy, ">= 0.75", lambda m: m >= 0.75)
     sampled = complete(backend, prompts, 160, samples, temperature=1.0)
     single = [sum(NUMBER.read(t) == a for t, _ in s) / samples for s, a in zip(sampled, answers, strict=True)]
-    voted = [float(vote([t for t, _ in s], reader=NUMBER).answer == a) for s, a in zip(sampled, answers, strict=True)]
+    voted = [float(vote([t for t, _ in s], parser=NUMBER).answer == a) for s, a in zip(sampled, answers, strict=True)]
     yield row("the same, one sample at temperature 1", single, "", lambda m: True)
     yield row(f"the same, majority of {samples}", voted, "", lambda m: True)
     yield row(

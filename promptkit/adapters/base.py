@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from promptkit.backends import Backend
-from promptkit.errors import DataError, explain
-from promptkit.task import Task
+from promptkit.errors import DataError, error_message
+from promptkit.tasks.task import Task
 from promptkit.types import Example, Prediction, Progress, Queries, Query
 
-__all__ = ["Adapter", "OnError", "Predictor", "as_queries", "seconds_left"]
+__all__ = ["Adapter", "OnError", "Predictor", "parse_queries", "seconds_left"]
 
 OnError = Literal["raise", "record"]
 """What happens to a query that fails: the error is raised, or kept in ``Prediction.error``."""
@@ -60,7 +60,7 @@ def seconds_left(backend: Backend) -> float | None:
     return None if ask is None else ask()
 
 
-def as_queries(task: Task, queries: Queries) -> list[Query]:
+def parse_queries(task: Task, queries: Queries) -> list[Query]:
     """Checks queries against the fields of a task, and numbers those without an id.
 
     Args:
@@ -75,12 +75,12 @@ def as_queries(task: Task, queries: Queries) -> list[Query]:
 
     Example:
         >>> from promptkit import load_task
-        >>> as_queries(load_task("apples"), [{"question": "1 apple and 1 apple?"}])[0].id
+        >>> parse_queries(load_task("apples"), [{"question": "1 apple and 1 apple?"}])[0].id
         'query-1'
     """
     if isinstance(queries, (str, Mapping, Query)):
         raise DataError(
-            explain("queries", of="predict", must="a list of queries", got=queries, do="put it into a list")
+            error_message("queries", of="predict", expected="a list of queries", got=queries, hint="put it into a list")
         )
     out: list[Query] = []
     bad: list[str] = []

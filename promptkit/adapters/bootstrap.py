@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from promptkit.adapters.base import seconds_left
 from promptkit.adapters.few_shot import FewShot
+from promptkit.adapters.selection import select
 from promptkit.backends import Backend
-from promptkit.selection import select
 from promptkit.types import Example, JSONObject, Prediction
 
 __all__ = ["Bootstrapped", "bootstrap_rationales"]
@@ -76,13 +76,13 @@ def bootstrap_rationales(
                 break
         part = bare[len(predictions) : len(predictions) + size]
         predictions += predictor.predict([example.query for example in part], on_error="record")
-    reader = adapter.task.reader(adapter.ask)
+    parser = adapter.task.parser(adapter.ask)
     kept = [
         replace(example, rationale=prediction.reasonings[0])
         for example, prediction in zip(bare, predictions, strict=True)
         if prediction.reasonings
         and prediction.answer is not None
-        and prediction.answer in map(reader.canonical, example.targets)
+        and prediction.answer in map(parser.canonical, example.targets)
     ]
     failed = sum(prediction.error is not None for prediction in predictions)
     notes: JSONObject = {

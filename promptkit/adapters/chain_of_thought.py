@@ -15,9 +15,9 @@ from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
 from promptkit.backends.base import check_logprobs
 from promptkit.data import check_examples
-from promptkit.errors import SettingError, explain
-from promptkit.readout import Rule, Tie
-from promptkit.task import Task
+from promptkit.errors import SettingError, error_message
+from promptkit.parsing import Rule, Tie
+from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject
 
 __all__ = ["ChainOfThought"]
@@ -85,9 +85,9 @@ class ChainOfThought:
         """Checks settings that only make sense together."""
         if self.samples > 1 and self.temperature == 0:
             raise SettingError(
-                explain(
-                    "temperature", of="ChainOfThought", must=f"above 0 for {self.samples} samples",
-                    got=self.temperature, do="greedy samples are all the same; set samples=1 for one greedy path",
+                error_message(
+                    "temperature", of="ChainOfThought", expected=f"above 0 for {self.samples} samples",
+                    got=self.temperature, hint="greedy samples are all the same; set samples=1 for one greedy path",
                 )
             )  # fmt: skip
 

@@ -11,13 +11,13 @@ from pydantic import Field
 from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SEED, MAX_SHOTS, Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.search import search_demonstrations
+from promptkit.adapters.selection import select
 from promptkit.adapters.settings import register, settings
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
 from promptkit.data import check_examples
-from promptkit.errors import DataError, SettingError, explain
-from promptkit.selection import select
-from promptkit.task import Task
+from promptkit.errors import DataError, SettingError, error_message
+from promptkit.tasks.task import Task
 from promptkit.types import Ask, Example
 
 __all__ = ["FewShot", "choose_form", "choose_instruction"]
@@ -87,13 +87,13 @@ class FewShot:
         check_backend(backend, of="fit")
         if self.answer_by == "likelihood" and not self.task.labels:
             raise SettingError(
-                explain(
-                    "answer_by", of="FewShot", must="'generation' for a task without labels", got=self.answer_by,
-                    do=f"list labels in the domain.yaml of {self.task.name!r}, or generate",
+                error_message(
+                    "answer_by", of="FewShot", expected="'generation' for a task without labels", got=self.answer_by,
+                    hint=f"list labels in the task.yaml of {self.task.name!r}, or generate",
                 )
             )  # fmt: skip
         if isinstance(seed, bool) or not isinstance(seed, Integral) or abs(seed) > MAX_SEED:
-            raise SettingError(explain("seed", of="fit", must="an integer below 2**63 in size", got=seed))
+            raise SettingError(error_message("seed", of="fit", expected="an integer below 2**63 in size", got=seed))
         pool = usable_examples(self.task, examples, self.ask, self.shots)
         plan = Plan(
             kind="few_shot",
@@ -146,9 +146,9 @@ def usable_examples(task: Task, examples: Sequence[Example], ask: Ask, shots: in
     with_reasons = [example for example in examples if example.rationale]
     if len(with_reasons) < shots:
         raise DataError(
-            explain(
-                "rationales", of=f"task {task.name!r}", must=f"there for at least {shots} training examples",
-                got=len(with_reasons), do="add rationales, bootstrap them with ChainOfThought, or ask directly",
+            error_message(
+                "rationales", of=f"task {task.name!r}", expected=f"there for at least {shots} training examples",
+                got=len(with_reasons), hint="add rationales, bootstrap them with ChainOfThought, or ask directly",
             )
         )  # fmt: skip
     return with_reasons
@@ -187,6 +187,6 @@ def choose_instruction(task: Task, instruction: int | str | None) -> str | None:
     if instruction == 0 and not task.instructions:
         return None
     if not 0 <= instruction < len(task.instructions):
-        must = f"one of 0 to {len(task.instructions) - 1}, a text or None"
-        raise SettingError(explain("instruction", of=f"task {task.name!r}", must=must, got=instruction))
+        expected = f"one of 0 to {len(task.instructions) - 1}, a text or None"
+        raise SettingError(error_message("instruction", of=f"task {task.name!r}", expected=expected, got=instruction))
     return task.instructions[instruction]

@@ -11,14 +11,14 @@ from pydantic import Field
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.few_shot import FewShot
 from promptkit.adapters.predictor import PlanPredictor
+from promptkit.adapters.selection import Method
 from promptkit.adapters.settings import register, settings
 from promptkit.adapters.soft_prompt import RATES
 from promptkit.adapters.tuning import Soft, Tuning, fit_weights
 from promptkit.backends import Backend
-from promptkit.selection import Method
-from promptkit.task import Task
+from promptkit.tasks.task import Task
 from promptkit.training import LoraSpec, TrainProgress, TrainSpec
-from promptkit.training.spec import LoraVariant, Precision, ReportTo
+from promptkit.training.config import LoraVariant, Precision, ReportTo
 from promptkit.types import Example, Queries
 
 __all__ = ["LoRA"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from promptkit.readout import BetaStop, Rule, Tie, WindowStop
+from promptkit.parsing import BetaStop, Rule, Tie, WindowStop
 from promptkit.types import Ask, Example
 
 __all__ = ["MAX_NEW_TOKENS", "MAX_SAMPLES", "MAX_SEED", "MAX_SHOTS", "Plan", "Stop", "VotePlan"]

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptkit.adapters.base import OnError, as_queries
+from promptkit.adapters.base import OnError, parse_queries
 from promptkit.adapters.plan import Plan
+from promptkit.adapters.selection import LexicalIndex, select
 from promptkit.adapters.voting import ask_all, count_votes, draw_votes
 from promptkit.backends import Backend
 from promptkit.errors import ContextLengthError, PromptkitError
-from promptkit.prompts import render, render_answer
-from promptkit.selection import LexicalIndex, select
-from promptkit.task import Task
+from promptkit.tasks import render, render_answer
+from promptkit.tasks.task import Task
 from promptkit.types import (
     Completion,
     Example,
@@ -39,11 +39,11 @@ from promptkit.types import (
 if TYPE_CHECKING:
     from promptkit.training.log import TrainingLog
 
-__all__ = ["Asked", "PlanPredictor"]
+__all__ = ["PlanPredictor", "RenderedQuery"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RenderedQuery:
     """A query with the prompt that asks it.
 
     Attributes:
@@ -106,9 +106,9 @@ class PlanPredictor:
             ContextLengthError: A question does not fit the context window even without demonstrations.
             BackendError: The model failed.
         """
-        known = as_queries(self.task, queries)
+        known = parse_queries(self.task, queries)
         out: dict[int, Prediction] = {}
-        asked: dict[int, Asked] = {}
+        asked: dict[int, RenderedQuery] = {}
         for place, query in enumerate(known):
             try:
                 asked[place] = self.ask(query)
@@ -123,7 +123,7 @@ class PlanPredictor:
             out[place] = prediction.with_usage(replace(prediction.usage, seconds=share))
         return [out[place] for place in range(len(known))]
 
-    def ask(self, query: Query, *, reserved: int | None = None) -> Asked:
+    def ask(self, query: Query, *, reserved: int | None = None) -> RenderedQuery:
         """Renders the prompt for a query, dropping whole demonstrations from the front until it fits.
 
         Args:
@@ -147,7 +147,7 @@ class PlanPredictor:
             )
             length = self.backend.count_tokens(prompt)
             if length <= room:
-                return Asked(query, prompt, tuple(kept), dropped)
+                return RenderedQuery(query, prompt, tuple(kept), dropped)
         soft = f", its soft prompt {reserved}" if reserved else ""
         raise ContextLengthError(
             f"query {query.id!r}: the question alone takes {length} tokens{soft} and its answer up to "
@@ -201,7 +201,7 @@ class PlanPredictor:
         return [demo for demo in plan.demos if demo.query.key != key]
 
     def _answer_all(
-        self, asked: Sequence[Asked], seed: int, on_error: OnError, progress: Progress | None
+        self, asked: Sequence[RenderedQuery], seed: int, on_error: OnError, progress: Progress | None
     ) -> list[Prediction]:
         try:
             if self.plan.answer_by == "generation":
@@ -224,7 +224,7 @@ class PlanPredictor:
         return found
 
     def _by_generation(
-        self, asked: Sequence[Asked], seed: int, on_error: OnError, progress: Progress | None
+        self, asked: Sequence[RenderedQuery], seed: int, on_error: OnError, progress: Progress | None
     ) -> list[Prediction]:
         plan = self.plan
         sampling = Sampling(
@@ -235,8 +235,8 @@ class PlanPredictor:
         )
         requests = [Request(one.prompt, sampling, seed, soft_prompt=self.soft_prompt, lora=self.lora) for one in asked]
         if plan.vote is not None:
-            reader = self.task.reader(plan.ask)
-            found = draw_votes(self.backend, requests, plan.samples, plan.vote, reader, progress, on_error)
+            parser = self.task.parser(plan.ask)
+            found = draw_votes(self.backend, requests, plan.samples, plan.vote, parser, progress, on_error)
         else:
             found = ask_all(self.backend, requests, on_error, progress)
         read = self._read if plan.vote is None else self._elect
@@ -245,13 +245,13 @@ class PlanPredictor:
             for one, reply in zip(asked, found, strict=True)
         ]
 
-    def _read(self, one: Asked, reply: Reply) -> Prediction:
-        reader = self.task.reader(self.plan.ask)
+    def _read(self, one: RenderedQuery, reply: Reply) -> Prediction:
+        parser = self.task.parser(self.plan.ask)
         first = reply.completions[0]
-        reasoning = reader.reasoning(first.text) if self.plan.ask == "reasoned" else ""
+        reasoning = parser.reasoning(first.text) if self.plan.ask == "reasoned" else ""
         return Prediction(
             id=one.query.id,
-            answer=reader.read(first.text, finish=first.finish),
+            answer=parser.read(first.text, finish=first.finish),
             text=first.text,
             completions=reply.completions,
             usage=reply.usage,
@@ -260,10 +260,10 @@ class PlanPredictor:
             reasonings=(reasoning,) if reasoning else (),
         )
 
-    def _elect(self, one: Asked, reply: Reply) -> Prediction:
+    def _elect(self, one: RenderedQuery, reply: Reply) -> Prediction:
         how = self.plan.vote
         assert how is not None
-        outcome = count_votes(reply.completions, how, self.task.reader(self.plan.ask))
+        outcome = count_votes(reply.completions, how, self.task.parser(self.plan.ask))
         agreed = how.min_agreement is None or outcome.agreement >= how.min_agreement
         winner = outcome.readings.index(outcome.answer) if outcome.answer is not None else 0
         return Prediction(
@@ -284,7 +284,7 @@ class PlanPredictor:
             reasonings=outcome.reasonings if how.show_reasoning else (),
         )
 
-    def _by_likelihood(self, asked: Sequence[Asked], progress: Progress | None) -> list[Prediction]:
+    def _by_likelihood(self, asked: Sequence[RenderedQuery], progress: Progress | None) -> list[Prediction]:
         requests = [
             ScoreRequest(one.prompt, self._label_texts(one.query), soft_prompt=self.soft_prompt, lora=self.lora)
             for one in asked
@@ -301,7 +301,7 @@ class PlanPredictor:
             render_answer(self.task, Example(query, (label,)), ask=self.plan.ask) + end for label in self.task.labels
         )
 
-    def _most_likely(self, one: Asked, row: Sequence[tuple[float, int]]) -> Prediction:
+    def _most_likely(self, one: RenderedQuery, row: Sequence[tuple[float, int]]) -> Prediction:
         best = max(range(len(row)), key=lambda place: row[place][0])
         label = self.task.labels[best]
         total = math.fsum(math.exp(score - row[best][0]) for score, _ in row)
@@ -331,5 +331,5 @@ class PlanPredictor:
         return {label: weight / whole for label, weight in sorted(pairs, key=lambda pair: -pair[1])}
 
 
-def _failed(one: Asked, error: PromptkitError) -> Prediction:
+def _failed(one: RenderedQuery, error: PromptkitError) -> Prediction:
     return Prediction(one.query.id, None, shots=len(one.demos), dropped_shots=one.dropped, error=str(error))

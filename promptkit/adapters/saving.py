@@ -17,11 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.artifact import Stored, load_folder, save_folder
+from promptkit.artifacts import Stored, load_folder, save_folder
 from promptkit.backends import Backend
-from promptkit.backends.base import check_backend, innermost
-from promptkit.errors import ArtifactError, PromptkitError, explain
-from promptkit.task import Task, build_task
+from promptkit.backends.base import check_backend, unwrap
+from promptkit.errors import ArtifactError, PromptkitError, error_message
+from promptkit.tasks.task import Task, build_task
 from promptkit.types import Example, JSONObject, Weights
 
 __all__ = ["load", "predictor_files", "read_predictor", "save_predictor"]
@@ -135,10 +135,10 @@ def read_predictor(saved: Stored, backend: Backend, folder: str, *, same_model: 
     if (same_model or learned) and fingerprint != backend.fingerprint():
         other = ", or pass same_model=False to play its prompts on this one"
         raise ArtifactError(
-            explain(
-                "model", of=str(folder), must=f"{saved.meta.get('model')!r} with fingerprint {fingerprint}",
+            error_message(
+                "model", of=str(folder), expected=f"{saved.meta.get('model')!r} with fingerprint {fingerprint}",
                 got=f"{backend.name} with {backend.fingerprint()}",
-                do="load the model with which it was fitted" + ("; its weights fit no other" if learned else other),
+                hint="load the model with which it was fitted" + ("; its weights fit no other" if learned else other),
             )
         )  # fmt: skip
     plan, task, notes = _read_parts(saved.files, str(folder))
@@ -162,7 +162,7 @@ def _read_parts(files: Mapping[str, bytes | str], folder: str) -> tuple[Plan, Ta
         notes = json.loads(files[name])
         _check_notes(notes)
     except KeyError as error:
-        raise ArtifactError(explain(str(error), of=folder, must="there", got="nothing")) from None
+        raise ArtifactError(error_message(str(error), of=folder, expected="there", got="nothing")) from None
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
@@ -204,15 +204,17 @@ def _check_rebuilt(predictor: PlanPredictor, files: Mapping[str, bytes | str]) -
     plan, task, _ = _read_parts(files, "save")
     for name, mine, again in (("plan", predictor.plan, plan), ("task", predictor.task, task)):
         if type(mine) is not type(again) or mine != again:
-            must = f"of class {type(again).__name__} with values that a file can hold, so that load gives an equal one"
-            raise ArtifactError(explain(name, of="save", must=must, got=type(mine).__name__))
+            expected = (
+                f"of class {type(again).__name__} with values that a file can hold, so that load gives an equal one"
+            )
+            raise ArtifactError(error_message(name, of="save", expected=expected, got=type(mine).__name__))
 
 
 def _not_rebuilt(name: str) -> str:
     return (
         f"{name}: a predictor must be one that promptkit.load builds again, got one of a class of its own, in whose "
         "place load would give a plain PlanPredictor with other answers; say what is special in the plan or the task "
-        "(instruction, reader, vote) and let fit return that PlanPredictor, or save it in a format of its own"
+        "(instruction, parser, vote) and let fit return that PlanPredictor, or save it in a format of its own"
     )
 
 
@@ -242,7 +244,7 @@ def _is_path(value: object, folder: str | os.PathLike[str]) -> bool:
 
 def _weight_files(name: str, weights: Weights) -> dict[str, bytes | str]:
     """Names PEFT's two files after the slot that they fill, because a predictor may have both."""
-    from promptkit.artifact.weights import weights_to_files
+    from promptkit.artifacts.weights import weights_to_files
 
     files = weights_to_files(weights)
     return {f"{name}.json": files[CONFIG], f"{name}.safetensors": files[TENSORS]}
@@ -253,10 +255,12 @@ def _read_weights(saved: Stored, backend: Backend, of: str) -> dict[str, Weights
     there = {name for name in WEIGHTS if any(f"{name}{ending}" in saved.files for ending in (".json", ".safetensors"))}
     promised = saved.meta.get("weights", [])
     if promised != [name for name in WEIGHTS if name in there]:
-        raise ArtifactError(explain("weights", of=of, must=f"those of its manifest, {promised}", got=sorted(there)))
+        raise ArtifactError(
+            error_message("weights", of=of, expected=f"those of its manifest, {promised}", got=sorted(there))
+        )
     if not promised:
         return {}
-    from promptkit.artifact.weights import weights_from_files
+    from promptkit.artifacts.weights import weights_from_files
 
     check = _checker(backend, of)
     found = {}
@@ -264,18 +268,18 @@ def _read_weights(saved: Stored, backend: Backend, of: str) -> dict[str, Weights
         try:
             files = {CONFIG: saved.files[f"{name}.json"], TENSORS: saved.files[f"{name}.safetensors"]}
         except KeyError as error:
-            raise ArtifactError(explain(str(error), of=of, must="there", got="nothing")) from None
+            raise ArtifactError(error_message(str(error), of=of, expected="there", got="nothing")) from None
         found[name] = weights_from_files(files, base=backend.fingerprint(), label=f"{of}: {name}")
         if (found[name].kind == "lora") != (name == "lora"):
-            raise ArtifactError(explain(name, of=of, must=f"weights for {name}", got=found[name].kind))
+            raise ArtifactError(error_message(name, of=of, expected=f"weights for {name}", got=found[name].kind))
         check(found[name])
     return found
 
 
 def _checker(backend: Backend, of: str) -> Callable[[Weights], None]:
     """Returns what tells whether learned weights fit a model; only a local model can, also behind a cache."""
-    check: Callable[[Weights], None] | None = getattr(innermost(backend), "check_weights", None)
+    check: Callable[[Weights], None] | None = getattr(unwrap(backend), "check_weights", None)
     if check is None:
-        must = "a LocalBackend, since there are learned weights"
-        raise ArtifactError(explain("backend", of=of, must=must, got=backend.name))
+        expected = "a LocalBackend, since there are learned weights"
+        raise ArtifactError(error_message("backend", of=of, expected=expected, got=backend.name))
     return check

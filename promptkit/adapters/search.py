@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from promptkit.adapters.base import seconds_left
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
+from promptkit.adapters.selection import select
 from promptkit.backends import Backend
-from promptkit.errors import DataError, explain
+from promptkit.errors import DataError, error_message
 from promptkit.metrics import get_metric
-from promptkit.selection import select
-from promptkit.task import Task
+from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject, Usage
 
 __all__ = ["mean_score", "search_demonstrations"]
@@ -59,8 +59,8 @@ def search_demonstrations(
     """
     if not dev:
         raise DataError(
-            explain("dev", of="FewShot(select='searched')", must="given to fit, with at least one example", got=dev,
-                    do="pass dev=data.dev, or choose another way of selecting")
+            error_message("dev", of="FewShot(select='searched')", expected="given to fit, with at least one example", got=dev,
+                    hint="pass dev=data.dev, or choose another way of selecting")
         )  # fmt: skip
     judged = list(dev)[:items]
     texts: Sequence[str | None] = task.instructions or (plan.instruction,)

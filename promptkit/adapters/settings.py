@@ -9,8 +9,8 @@ from typing import Any, TypeVar, dataclass_transform
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from promptkit.errors import SettingError, explain, one_of
-from promptkit.task import Task
+from promptkit.errors import SettingError, error_message, one_of
+from promptkit.tasks.task import Task
 from promptkit.types import JSONObject
 
 __all__ = ["adapter_from_settings", "adapter_settings", "register", "settings"]
@@ -47,7 +47,7 @@ def settings(cls: type[T]) -> type[T]:
         known = [field.name for field in dataclasses.fields(record)]
         for name in kwargs:
             if name not in known:
-                raise SettingError(explain("setting", of=cls.__name__, must=one_of(known), got=name))
+                raise SettingError(error_message("setting", of=cls.__name__, expected=one_of(known), got=name))
         try:
             build(self, *args, **kwargs)
         except ValidationError as error:
@@ -70,7 +70,7 @@ def _as_setting_error(error: ValidationError, known: Sequence[str], of: str) -> 
     musts = dict.fromkeys(_must(fault) for fault in faults if fault["loc"][0] == where)
     which = known[where] if isinstance(where, int) else where
     got = None if faults[0]["type"] == "missing" else faults[0]["input"]
-    return SettingError(explain(which, of=of, must=" or ".join(musts), got=got))
+    return SettingError(error_message(which, of=of, expected=" or ".join(musts), got=got))
 
 
 def _must(fault: Mapping[str, Any]) -> str:
@@ -114,7 +114,9 @@ def adapter_settings(adapter: Any) -> JSONObject:
     """
     kind = next((name for name, cls in _KINDS.items() if type(adapter) is cls), None)
     if kind is None:
-        raise SettingError(explain("adapter", of="adapter_settings", must=one_of(_KINDS), got=type(adapter).__name__))
+        raise SettingError(
+            error_message("adapter", of="adapter_settings", expected=one_of(_KINDS), got=type(adapter).__name__)
+        )
     values = TypeAdapter(type(adapter)).dump_python(adapter, mode="json", exclude={"task"})
     if kind in _OWN_KINDS:
         values[_OWN_KINDS[kind]] = values.pop("kind")
@@ -142,7 +144,7 @@ def adapter_from_settings(task: Task, values: Mapping[str, Any]) -> Any:
     rest = dict(values)
     kind = rest.pop("kind", None)
     if kind not in _KINDS:
-        raise SettingError(explain("kind", of="adapter settings", must=one_of(_KINDS), got=kind))
+        raise SettingError(error_message("kind", of="adapter settings", expected=one_of(_KINDS), got=kind))
     own_kind = _OWN_KINDS.get(kind)
     if own_kind in rest:
         rest["kind"] = rest.pop(own_kind)

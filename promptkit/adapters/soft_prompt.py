@@ -11,15 +11,15 @@ from pydantic import Field
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.few_shot import FewShot
 from promptkit.adapters.predictor import PlanPredictor
+from promptkit.adapters.selection import Method
 from promptkit.adapters.settings import register, settings
 from promptkit.adapters.tuning import Soft, Tuning, fit_weights
 from promptkit.backends import Backend
-from promptkit.errors import SettingError, explain
-from promptkit.selection import Method
-from promptkit.task import Task
+from promptkit.errors import SettingError, error_message
+from promptkit.tasks.task import Task
 from promptkit.training import TrainProgress, TrainSpec
-from promptkit.training.spec import Precision, ReportTo, SoftKind
-from promptkit.training.starts import Init
+from promptkit.training.config import Precision, ReportTo, SoftKind
+from promptkit.training.initialization import Init
 from promptkit.types import Example, Queries
 
 __all__ = ["SoftPrompt"]
@@ -42,7 +42,7 @@ class SoftPrompt:
         tokens: Number of vectors, which take as many places of the context window.
         kind: ``prompt``, ``prefix`` or ``ptuning``; ``soft_kind`` in settings files, whose ``kind`` is the strategy.
         init: Starting point: ``domain`` the tokens that the task uses more than general text does (weighted log-odds);
-            ``random``; ``vocabulary`` frequent tokens; ``text`` those of ``init_text``; ``handdown`` those right before
+            ``random``; ``vocabulary`` frequent tokens; ``text`` those of ``init_text``; ``prompt`` those right before
             the question in a few-shot prompt, the teacher's or the best of several on dev.
         init_text: The text of ``init="text"``: no begin or end token is added, it is cut at the end if it is too
             long, and begins again if it is too short.
@@ -90,8 +90,8 @@ class SoftPrompt:
     def __post_init__(self) -> None:
         """Checks settings that only make sense together."""
         if (self.init == "text") != bool(self.init_text):
-            must = "a text with init='text'" if self.init == "text" else "given with init='text' only"
-            raise SettingError(explain("init_text", of="SoftPrompt", must=must, got=self.init_text))
+            expected = "a text with init='text'" if self.init == "text" else "given with init='text' only"
+            raise SettingError(error_message("init_text", of="SoftPrompt", expected=expected, got=self.init_text))
 
     def fit(
         self,
@@ -113,7 +113,7 @@ class SoftPrompt:
             dev: Examples on which the best step is chosen, none of them among the training examples. Without any
                 the last step is taken.
             seed: Seed of starting point, order and demonstrations.
-            teacher: A fitted predictor of the same task. With ``init="handdown"`` its prompt is the start; with
+            teacher: A fitted predictor of the same task. With ``init="prompt"`` its prompt is the start; with
                 ``unlabelled`` its answers become targets; with ``reasoned`` its reasonings become rationales.
             unlabelled: Queries that the teacher answers; where it abstains they are left out, and counted in
                 ``notes["examples"]``.

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.few_shot import FewShot, usable_examples
-from promptkit.adapters.lessons import Lessons, hand_down
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
+from promptkit.adapters.selection import select
+from promptkit.adapters.training_set import TrainingSet, distill
 from promptkit.backends import Backend
-from promptkit.backends.base import check_backend, innermost
-from promptkit.errors import SettingError, UnsupportedError, explain
-from promptkit.prompts import render, render_answer
-from promptkit.selection import select
+from promptkit.backends.base import check_backend, unwrap
+from promptkit.errors import SettingError, UnsupportedError, error_message
+from promptkit.tasks import render, render_answer
 from promptkit.training import LoraSpec, Pair, SoftSpec, TrainProgress, TrainSpec
-from promptkit.training.spec import SoftKind
-from promptkit.training.starts import Init, domain_ids, prompt_head_ids, text_ids, vocabulary_ids
+from promptkit.training.config import SoftKind
+from promptkit.training.initialization import Init, domain_ids, prompt_head_ids, text_ids, vocabulary_ids
 from promptkit.types import Example, JSONObject, Prompt, Queries, Query
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Soft:
     Attributes:
         kind: "prompt", "prefix" or "ptuning".
         tokens: How many.
-        init: Their starting point (see ``promptkit.training.starts``).
+        init: Their starting point (see ``promptkit.training.initialization``).
         init_text: The text of ``init="text"``.
     """
 
@@ -108,25 +108,25 @@ def fit_weights(
     check_backend(backend, of="fit")
     local = need_local(backend, tuning.name)
     if teacher is not None and not callable(getattr(teacher, "predict", None)):
-        must = "a fitted predictor, as fit and load return, or None"
-        raise SettingError(explain("teacher", of=tuning.name, must=must, got=teacher))
+        expected = "a fitted predictor, as fit and load return, or None"
+        raise SettingError(error_message("teacher", of=tuning.name, expected=expected, got=teacher))
     _check_teacher(tuning, teacher, unlabelled)
-    lessons = hand_down(
+    fit_splits = distill(
         tuning.asks.task, examples, dev, reasoned=tuning.asks.ask == "reasoned",
         teacher=teacher, unlabelled=unlabelled, seed=seed, of=tuning.name,
     )  # fmt: skip
-    plan = tuning.asks.fit(lessons.labelled, backend, seed=seed).plan.model_copy(update={"kind": tuning.kind})
+    plan = tuning.asks.fit(fit_splits.labelled, backend, seed=seed).plan.model_copy(update={"kind": tuning.kind})
     asker = PlanPredictor(plan, tuning.asks.task, backend)
-    notes: JSONObject = {"examples": lessons.notes}
+    notes: JSONObject = {"examples": fit_splits.notes}
     soft = None
     if tuning.soft is not None:
-        ids, notes["start"] = start_ids(tuning, asker, lessons, teacher)
+        ids, notes["start"] = start_ids(tuning, asker, fit_splits, teacher)
         soft = SoftSpec(kind=tuning.soft.kind, tokens=tuning.soft.tokens, start_text_ids=ids)
     reserved = soft.tokens if soft else 0
     trained = train(
         local,
-        training_pairs(asker, lessons.examples, reserved=reserved),
-        training_pairs(asker, lessons.dev, reserved=reserved),
+        training_pairs(asker, fit_splits.examples, reserved=reserved),
+        training_pairs(asker, fit_splits.dev, reserved=reserved),
         tuning.train,
         lora=tuning.lora,
         soft=soft,
@@ -155,13 +155,13 @@ def need_local(backend: Backend, of: str) -> LocalBackend:
     """
     from promptkit.backends import LocalBackend  # Loads torch.
 
-    local = innermost(backend)
+    local = unwrap(backend)
     if not isinstance(local, LocalBackend):
         raise UnsupportedError(
-            explain(
-                "backend", of=of, must="a LocalBackend, because learned weights go inside the model",
+            error_message(
+                "backend", of=of, expected="a LocalBackend, because learned weights go inside the model",
                 got=type(local).__name__,
-                do="use LocalBackend (in a shell no --base-url), or a prompting strategy such as FewShot",
+                hint="use LocalBackend (in a shell no --base-url), or a prompting strategy such as FewShot",
             )
         )  # fmt: skip
     return local
@@ -169,10 +169,12 @@ def need_local(backend: Backend, of: str) -> LocalBackend:
 
 def _check_teacher(tuning: Tuning, teacher: Predictor | None, unlabelled: Queries | None) -> None:
     """Refuses a teacher that would have nothing to do, since its user expects that it did something."""
-    starts = tuning.soft is not None and tuning.soft.init == "handdown"
+    starts = tuning.soft is not None and tuning.soft.init == "prompt"
     if teacher is not None and unlabelled is None and not starts and tuning.asks.ask == "direct":
-        do = "pass unlabelled=[...] for it to answer, or leave it out"
-        raise SettingError(explain("unlabelled", of=tuning.name, must="given with a teacher", got=None, do=do))
+        hint = "pass unlabelled=[...] for it to answer, or leave it out"
+        raise SettingError(
+            error_message("unlabelled", of=tuning.name, expected="given with a teacher", got=None, hint=hint)
+        )
 
 
 def training_pairs(predictor: PlanPredictor, examples: Sequence[Example], *, reserved: int) -> list[Pair]:
@@ -195,7 +197,7 @@ def training_pairs(predictor: PlanPredictor, examples: Sequence[Example], *, res
     """
     plan, task = predictor.plan, predictor.task
     completion = plan.form == "completion"
-    model = getattr(innermost(predictor.backend), "model", None)
+    model = getattr(unwrap(predictor.backend), "model", None)
     end = not completion or bool(model is not None and model.config.is_encoder_decoder)
     pairs = []
     for example in examples:
@@ -206,15 +208,15 @@ def training_pairs(predictor: PlanPredictor, examples: Sequence[Example], *, res
 
 
 def start_ids(
-    tuning: Tuning, asker: PlanPredictor, lessons: Lessons, teacher: Predictor | None
+    tuning: Tuning, asker: PlanPredictor, fit_splits: TrainingSet, teacher: Predictor | None
 ) -> tuple[tuple[int, ...] | None, JSONObject]:
     """Finds the tokens from whose vectors a soft prompt starts.
 
     Args:
         tuning: What is wanted; ``tuning.soft`` is given.
         asker: Says how questions are asked.
-        lessons: What is trained on.
-        teacher: A fitted predictor whose prompt is taken for ``init="handdown"``.
+        fit_splits: What is trained on.
+        teacher: A fitted predictor whose prompt is taken for ``init="prompt"``.
 
     Returns:
         As many token ids as vectors, or ``None`` for random ones; and what they say, for the notes.
@@ -228,15 +230,15 @@ def start_ids(
     notes: JSONObject = {"init": soft.init}
     ids: tuple[int, ...] | None = None
     if soft.init == "domain":
-        ids = domain_ids(codec, _item_texts(asker, lessons.examples), soft.tokens)
+        ids = domain_ids(codec, _item_texts(asker, fit_splits.examples), soft.tokens)
     elif soft.init == "vocabulary":
         ids = vocabulary_ids(codec, soft.tokens, seed)
     elif soft.init == "text":
         ids = text_ids(codec, soft.init_text or "", soft.tokens)
-    elif soft.init == "handdown":
-        plan, found = _best_prompt(tuning, asker, lessons, teacher)
+    elif soft.init == "prompt":
+        plan, found = _best_prompt(tuning, asker, fit_splits, teacher)
         notes |= found
-        ids = prompt_head_ids(codec, *_whole_and_bare(plan, asker, lessons.examples[0].query), soft.tokens)
+        ids = prompt_head_ids(codec, *_whole_and_bare(plan, asker, fit_splits.examples[0].query), soft.tokens)
     if ids is not None:
         notes["tokens"] = [codec.text((), [number]) for number in ids]
     return ids, notes
@@ -254,31 +256,31 @@ def _item_texts(asker: PlanPredictor, examples: Sequence[Example]) -> list[str]:
 
 
 def _best_prompt(
-    tuning: Tuning, asker: PlanPredictor, lessons: Lessons, teacher: Predictor | None
+    tuning: Tuning, asker: PlanPredictor, fit_splits: TrainingSet, teacher: Predictor | None
 ) -> tuple[Plan, JSONObject]:
     """Finds the few-shot prompt from which vectors start: the teacher's, or the best of several sets on dev."""
     assert tuning.soft is not None
     if teacher is not None:
         if not isinstance(teacher, PlanPredictor) or not (teacher.plan.demos or teacher.plan.instruction):
-            must = "a predictor of promptkit with demonstrations or an instruction"
-            of = f"{tuning.name}(init='handdown')"
-            raise SettingError(explain("teacher", of=of, must=must, got=type(teacher).__name__))
+            expected = "a predictor of promptkit with demonstrations or an instruction"
+            of = f"{tuning.name}(init='prompt')"
+            raise SettingError(error_message("teacher", of=of, expected=expected, got=type(teacher).__name__))
         return _fixed(teacher.plan), {"prompt": "teacher"}
     ask = asker.plan.ask
-    usable = usable_examples(asker.task, lessons.examples, ask, 1)
+    usable = usable_examples(asker.task, fit_splits.examples, ask, 1)
     sizes = [asker.backend.count_tokens(Prompt(text=text)) for text in _item_texts(asker, usable[:50])]
     shots = min(len(usable), -(-tuning.soft.tokens * len(sizes) // sum(sizes)))
     search = FewShot(
         asker.task,
         shots=shots,
-        select="searched" if lessons.dev else "balanced",
+        select="searched" if fit_splits.dev else "balanced",
         ask=ask,
         form=asker.plan.form,
         instruction=asker.plan.instruction,
         max_new_tokens=asker.plan.max_new_tokens,
         trials=_SEARCH_TRIALS,
     )
-    found = search.fit(usable, asker.backend, dev=lessons.dev or None, seed=asker.plan.seed)
+    found = search.fit(usable, asker.backend, dev=fit_splits.dev or None, seed=asker.plan.seed)
     score = found.notes.get("search", {}).get("best_score")
     return found.plan, {"prompt": search.select, "shots": shots, "dev_score": score}
 

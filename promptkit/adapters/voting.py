@@ -10,7 +10,7 @@ from promptkit.adapters.plan import VotePlan
 from promptkit.backends import Backend
 from promptkit.backends.base import check_logprobs, replies
 from promptkit.errors import PromptkitError
-from promptkit.readout import Reader, Vote, vote
+from promptkit.parsing import AnswerParser, Vote, vote
 from promptkit.types import Completion, Progress, Reply, Request, Usage
 
 __all__ = ["ask_all", "count_votes", "draw_votes", "wave_size"]
@@ -44,21 +44,21 @@ def ask_all(
     return [found[place] for place in range(len(requests))]
 
 
-def count_votes(completions: Sequence[Completion], how: VotePlan, reader: Reader) -> Vote:
+def count_votes(completions: Sequence[Completion], how: VotePlan, parser: AnswerParser) -> Vote:
     """Reads completions of one question and lets them vote.
 
     Args:
         completions: The samples in the order of their indices; those behind the stop are not looked at.
         how: How votes are counted.
-        reader: How answers are read.
+        parser: How answers are read.
 
     Returns:
         The outcome.
     """
-    return vote(completions, reader=reader, rule=how.rule, stop=how.stop, tie=how.tie, near=how.near)
+    return vote(completions, parser=parser, rule=how.rule, stop=how.stop, tie=how.tie, near=how.near)
 
 
-def wave_size(drawn: Sequence[Completion], how: VotePlan, reader: Reader, samples: int) -> int:
+def wave_size(drawn: Sequence[Completion], how: VotePlan, parser: AnswerParser, samples: int) -> int:
     """Returns how many samples of a question come next: the fewest after which its rule could be satisfied.
 
     So none is ever drawn that a rule checked after every sample would not have drawn.
@@ -66,20 +66,20 @@ def wave_size(drawn: Sequence[Completion], how: VotePlan, reader: Reader, sample
     Args:
         drawn: The samples so far.
         how: The plan of the vote with its stop rule.
-        reader: How answers are read.
+        parser: How answers are read.
         samples: Samples per question at most.
 
     Returns:
         A number from 0 to what is missing to ``samples``; 0 if the question is decided.
 
     Example:
-        >>> reader = Reader({"kind": "text"})
-        >>> [wave_size([], VotePlan(stop=stop), reader, 20) for stop in ("none", "window", "beta")]
+        >>> parser = AnswerParser({"kind": "text"})
+        >>> [wave_size([], VotePlan(stop=stop), parser, 20) for stop in ("none", "window", "beta")]
         [20, 5, 4]
-        >>> wave_size([Completion(text) for text in "5565"], VotePlan(stop="beta"), reader, 20)
+        >>> wave_size([Completion(text) for text in "5565"], VotePlan(stop="beta"), parser, 20)
         3
     """
-    outcome, left = count_votes(drawn, how, reader), samples - len(drawn)
+    outcome, left = count_votes(drawn, how, parser), samples - len(drawn)
     return 0 if outcome.stopped else min(left, outcome.more_needed or left)
 
 
@@ -88,7 +88,7 @@ def draw_votes(
     requests: Sequence[Request],
     samples: int,
     how: VotePlan,
-    reader: Reader,
+    parser: AnswerParser,
     progress: Progress | None,
     on_error: OnError = "raise",
 ) -> list[Reply | PromptkitError]:
@@ -99,7 +99,7 @@ def draw_votes(
         requests: One per question; the samples that they ask for are filled in here.
         samples: Samples per question at most.
         how: How votes are counted and when to stop.
-        reader: How answers are read.
+        parser: How answers are read.
         progress: Called with (decided, all) questions.
         on_error: What becomes of a failure, as in ``ask_all``.
 
@@ -114,7 +114,7 @@ def draw_votes(
     failed: dict[int, PromptkitError] = {}
     drawn: list[list[Completion]] = [[] for _ in requests]
     costs = [Usage() for _ in requests]
-    first = wave_size([], how, reader, samples)
+    first = wave_size([], how, parser, samples)
     wanted = dict.fromkeys(range(len(requests)), first)
     while wanted:
         wave = [
@@ -130,7 +130,7 @@ def draw_votes(
                 drawn[place] += reply.completions
                 costs[place] += reply.usage
         going = [place for place in wanted if place not in failed]
-        wanted = {place: more for place in going if (more := wave_size(drawn[place], how, reader, samples))}
+        wanted = {place: more for place in going if (more := wave_size(drawn[place], how, parser, samples))}
         if progress is not None:
             progress(len(requests) - len(wanted), len(requests))
     return [failed.get(place) or Reply(tuple(drawn[place]), costs[place]) for place in range(len(requests))]

@@ -15,13 +15,13 @@ from promptkit.backends.base import Backend
 from promptkit.backends.scripted import ScriptedBackend
 
 if TYPE_CHECKING:
-    from promptkit.backends.cache import CachedBackend
-    from promptkit.backends.local import LocalBackend
-    from promptkit.backends.remote import RemoteBackend
+    from promptkit.backends.cached import CachedBackend
+    from promptkit.backends.local.backend import LocalBackend
+    from promptkit.backends.openai.backend import RemoteBackend
 
 __all__ = ["Backend", "CachedBackend", "LocalBackend", "RemoteBackend", "ScriptedBackend"]
 
-_LATER = {"CachedBackend": "cache", "LocalBackend": "local", "RemoteBackend": "remote"}
+_LATER = {"CachedBackend": "cached", "LocalBackend": "local.backend", "RemoteBackend": "openai.backend"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
-from promptkit.errors import ContextLengthError, PromptkitError, SettingError, UnsupportedError, explain
+from promptkit.errors import ContextLengthError, PromptkitError, SettingError, UnsupportedError, error_message
 from promptkit.types import Progress, Prompt, Reply, Request, Sampling, ScoreRequest, Weights
 
 __all__ = [
@@ -20,9 +20,9 @@ __all__ = [
     "check_request",
     "check_score_request",
     "first_error",
-    "innermost",
     "prompt_texts",
     "replies",
+    "unwrap",
 ]
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Backend(Protocol):
     Some can do more: ``replies(requests)`` tells of each request as it finishes (see ``replies`` below),
     ``stream(request)`` gives a text in pieces, ``tells_logprobs`` is false where completions have no log-probabilities,
     and ``cache_scope`` is a text that tells apart backends of one fingerprint that may answer otherwise. One that
-    stands in front of another has it as ``backend`` (see ``innermost`` below).
+    stands in front of another has it as ``backend`` (see ``unwrap`` below).
 
     Attributes:
         name: What users call the model.
@@ -122,12 +122,12 @@ def _check_unicode(text: str, what: str, of: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise SettingError(
-            explain(
+            error_message(
                 what,
                 of=of,
-                must="valid Unicode text",
+                expected="valid Unicode text",
                 got=text[max(0, error.start - 10) : error.end + 10],
-                do=f"character {error.start} is half of a surrogate pair; decode the text again from its source",
+                hint=f"character {error.start} is half of a surrogate pair; decode the text again from its source",
             )
         ) from None
 
@@ -147,15 +147,17 @@ def check_prompt(prompt: Prompt, *, of: str) -> None:
     """
     if not any(prompt_texts(prompt)):
         raise SettingError(
-            explain("prompt", of=of, must="not empty", got="", do="a model needs at least one token to go on from")
+            error_message(
+                "prompt", of=of, expected="not empty", got="", hint="a model needs at least one token to go on from"
+            )
         )
     for text in prompt_texts(prompt):
         _check_unicode(text, "prompt", of)
 
 
 def _check_sampling(sampling: Sampling, of: str) -> None:
-    def refuse(name: str, must: str, got: object, do: str = "") -> SettingError:
-        return SettingError(explain(name, of=of, must=must, got=got, do=do))
+    def refuse(name: str, expected: str, got: object, hint: str = "") -> SettingError:
+        return SettingError(error_message(name, of=of, expected=expected, got=got, hint=hint))
 
     most: object = sampling.max_new_tokens  # callers without a type checker pass anything
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
@@ -179,11 +181,11 @@ def _check_schema(sampling: Sampling, of: str) -> None:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        must = f"the text of a JSON object of at most {MAX_SCHEMA:,} characters"
-        raise SettingError(explain("schema", of=of, must=must, got=schema))
+        expected = f"the text of a JSON object of at most {MAX_SCHEMA:,} characters"
+        raise SettingError(error_message("schema", of=of, expected=expected, got=schema))
     if sampling.stop:
-        must = "empty beside a schema, whose value ends by itself"
-        raise SettingError(explain("stop", of=of, must=must, got=sampling.stop))
+        expected = "empty beside a schema, whose value ends by itself"
+        raise SettingError(error_message("stop", of=of, expected=expected, got=sampling.stop))
 
 
 def _check_weights(request: Request | ScoreRequest, of: str) -> None:
@@ -193,8 +195,8 @@ def _check_weights(request: Request | ScoreRequest, of: str) -> None:
         if weights is None or (isinstance(weights, Weights) and weights.kind in kinds):
             continue
         got = f"weights of kind {weights.kind!r}" if isinstance(weights, Weights) else type(weights).__name__
-        must = f"None or Weights of kind {' or '.join(map(repr, kinds))}"
-        raise SettingError(explain(name, of=of, must=must, got=got))
+        expected = f"None or Weights of kind {' or '.join(map(repr, kinds))}"
+        raise SettingError(error_message(name, of=of, expected=expected, got=got))
 
 
 def check_no_weights(request: Request | ScoreRequest, *, of: str, backend: str) -> None:
@@ -236,11 +238,13 @@ def check_request(request: Request, *, of: str) -> None:
     _check_weights(request, of)
     _check_sampling(request.sampling, of)
     if isinstance(request.seed, bool) or not isinstance(request.seed, int):
-        raise SettingError(explain("seed", of=of, must="an integer", got=request.seed))
+        raise SettingError(error_message("seed", of=of, expected="an integer", got=request.seed))
     samples: Sequence[object] = request.samples
     whole = all(isinstance(index, int) and not isinstance(index, bool) and index >= 0 for index in samples)
     if not samples or not whole or len(set(samples)) != len(samples):
-        raise SettingError(explain("samples", of=of, must="different integers of at least 0, one or more", got=samples))
+        raise SettingError(
+            error_message("samples", of=of, expected="different integers of at least 0, one or more", got=samples)
+        )
 
 
 def check_score_request(request: ScoreRequest, *, of: str) -> None:
@@ -260,7 +264,9 @@ def check_score_request(request: ScoreRequest, *, of: str) -> None:
     _check_weights(request, of)
     if not request.continuations or not all(request.continuations):
         raise SettingError(
-            explain("continuations", of=of, must="one or more texts that are not empty", got=request.continuations)
+            error_message(
+                "continuations", of=of, expected="one or more texts that are not empty", got=request.continuations
+            )
         )
     for text in request.continuations:
         _check_unicode(text, "continuation", of)
@@ -345,14 +351,16 @@ def check_backend(value: object, *, of: str) -> None:
     if not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in _VERBS):
         return
     shown = value if value is None or isinstance(value, str) else type(value).__name__
-    do = "pass pk.LocalBackend('reference'), or pk.RemoteBackend('http://localhost:8000/v1', 'my-model') for a server"
+    hint = "pass pk.LocalBackend('reference'), or pk.RemoteBackend('http://localhost:8000/v1', 'my-model') for a server"
     if isinstance(value, str) and value:
         address = value.startswith(("http://", "https://"))
-        do = f"pass pk.RemoteBackend({value!r}, 'my-model')" if address else f"pass pk.LocalBackend({value!r})"
-    raise SettingError(explain("backend", of=of, must="a model that answers, not its name", got=shown, do=do))
+        hint = f"pass pk.RemoteBackend({value!r}, 'my-model')" if address else f"pass pk.LocalBackend({value!r})"
+    raise SettingError(
+        error_message("backend", of=of, expected="a model that answers, not its name", got=shown, hint=hint)
+    )
 
 
-def innermost(backend: Backend) -> Backend:
+def unwrap(backend: Backend) -> Backend:
     """Finds the model behind backends that stand in front of it, such as a cache.
 
     Args:
@@ -366,7 +374,7 @@ def innermost(backend: Backend) -> Backend:
         >>> from promptkit import CachedBackend, ScriptedBackend
         >>> model = ScriptedBackend(["yes"])
         >>> with tempfile.TemporaryDirectory() as folder, CachedBackend(model, folder + "/answers.sqlite") as cached:
-        ...     innermost(cached) is model, innermost(model) is model
+        ...     unwrap(cached) is model, unwrap(model) is model
         (True, True)
     """
     while isinstance(inner := getattr(backend, "backend", None), Backend):
@@ -388,7 +396,7 @@ def check_logprobs(backend: Backend, *, of: str) -> None:
         >>> from promptkit import ScriptedBackend
         >>> check_logprobs(ScriptedBackend(["yes"]), of="vote")
     """
-    if not getattr(innermost(backend), "tells_logprobs", True):
+    if not getattr(unwrap(backend), "tells_logprobs", True):
         raise UnsupportedError(
             f"{of}: rule 'weighted' needs log-probabilities, and {backend.name!r} is asked for none; set logprobs=True "
             "of the RemoteBackend if the server gives them, or use rule 'majority'"

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 
-from promptkit.backends.cache_store import TOGETHER, Store, transaction
+from promptkit.backends.store import TOGETHER, Store, transaction
 
 __all__ = ["LEASE", "LIMIT", "Flight", "Flights"]
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from promptkit.backends.base import check_fits, check_no_weights, check_request, check_score_request, prompt_texts
-from promptkit.errors import BackendError, SettingError, UnsupportedError, explain
+from promptkit.errors import BackendError, SettingError, UnsupportedError, error_message
 from promptkit.types import Completion, Finish, Progress, Prompt, Reply, Request, ScoreRequest, Usage
 
 __all__ = ["Script", "ScriptedBackend"]
@@ -59,11 +59,15 @@ class ScriptedBackend:
     ) -> None:
         if isinstance(answers, str) or (not callable(answers) and not answers):
             raise SettingError(
-                explain("answers", of="ScriptedBackend", must="a function, a mapping or a list of texts", got=answers)
+                error_message(
+                    "answers", of="ScriptedBackend", expected="a function, a mapping or a list of texts", got=answers
+                )
             )
         if context_window < 1:
             raise SettingError(
-                explain("context_window", of="ScriptedBackend", must="an integer of at least 1", got=context_window)
+                error_message(
+                    "context_window", of="ScriptedBackend", expected="an integer of at least 1", got=context_window
+                )
             )
         self.name = name
         self.chat = chat
@@ -163,12 +167,12 @@ class ScriptedBackend:
                 if key in prompt:
                     return answer
             raise BackendError(
-                explain(
+                error_message(
                     "answers",
                     of="ScriptedBackend",
-                    must="a mapping with a key that stands in the prompt",
+                    expected="a mapping with a key that stands in the prompt",
                     got=list(self._answers),
-                    do=f"no key fits the prompt that ends in {prompt[-60:]!r}; an empty key fits every prompt",
+                    hint=f"no key fits the prompt that ends in {prompt[-60:]!r}; an empty key fits every prompt",
                 )
             )
         return self._answers[index % len(self._answers)]

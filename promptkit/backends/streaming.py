@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Generic, TypeVar
 
-from promptkit.backends.remote_stream import StopFilter
+from promptkit.backends.openai.streaming import StopFilter
 from promptkit.types import Completion
 
 __all__ = ["OnText", "Piecewise", "TextPieces"]

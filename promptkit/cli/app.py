@@ -13,7 +13,21 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import promptkit
-from promptkit.cli import chat, climb, compare, demo, doctor, domains, export, fit, interrupts, plan, report, run, vote
+from promptkit.cli import (
+    chat,
+    climb,
+    compare,
+    demo,
+    doctor,
+    estimate,
+    export,
+    fit,
+    interrupts,
+    report,
+    run,
+    tasks,
+    vote,
+)
 from promptkit.cli.options import wants_traceback
 from promptkit.cli.show import OutputError, say, say_error
 from promptkit.cli.streams import guarded
@@ -139,8 +153,8 @@ def _options(
     """Takes the options that stand before a command."""
 
 
-app.command("tasks", cls=_Command)(domains.tasks)
-app.command("new", cls=_Command)(domains.new)
+app.command("tasks", cls=_Command)(tasks.tasks)
+app.command("new", cls=_Command)(tasks.new)
 app.command("fit", cls=_Command)(fit.fit)
 app.command("predict", cls=_Command)(run.predict)
 app.command("eval", cls=_Command)(run.evaluate)
@@ -149,7 +163,7 @@ app.command("climb", cls=_Command)(climb.climb)
 app.command("compare", cls=_Command)(compare.compare)
 app.command("report", cls=_Command)(report.report)
 app.command("chat", cls=_Command)(chat.chat)
-app.command("plan", cls=_Command)(plan.plan)
+app.command("estimate", cls=_Command)(estimate.estimate)
 app.command("export", cls=_Command)(export.export)
 app.command("demo", cls=_Command)(demo.demo)
 app.command("doctor", cls=_Command)(doctor.doctor)

@@ -125,7 +125,7 @@ def _read_given(given: list[str]) -> dict[str, str]:
 def _load(folder: str, backend: pk.Backend) -> pk.Assistant:
     """Loads an assistant, or a predictor and makes an assistant of it."""
     import promptkit as pk
-    from promptkit.artifact import kind_of
+    from promptkit.artifacts import kind_of
 
     if kind_of(folder) == "predictor":
         return pk.Assistant(pk.load(folder, backend))

@@ -37,13 +37,13 @@ __all__ = ["climb"]
 
 _MISSED, _NOTHING = 3, 1
 _CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}  # what a shell reports of a process that they ended
-_COLUMNS = ("domain", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s")
+_COLUMNS = ("task", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s")
 
 
 def climb(
     tasks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TASK]...", help="Shipped domains by name, or paths of folders; each has its climb."),
+        typer.Argument(metavar="[TASK]...", help="Shipped tasks by name, or paths of folders; each has its climb."),
     ] = None,
     config: Annotated[
         str, typer.Option("--config", metavar="FILE", help="A YAML file with any of these settings; options win.")
@@ -265,7 +265,7 @@ def _row(record: pk.Record) -> list[str]:
         record.task.metric,
         f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]" if score else "-",
         f"{cost.prompt_tokens_per_item:.0f} + {cost.generated_tokens_per_item:.1f}" if cost else "-",
-        f"{sum(one.fit.seconds for one in record.attempts if one.fit):.0f}",
+        f"{sum(one.fit.seconds for one in record.trials if one.fit):.0f}",
         f"{record.seconds:.0f}",
     ]
 

@@ -101,7 +101,7 @@ def compare(
     requests of one arm failed.
     """
     import promptkit as pk
-    from promptkit.task import examples_source
+    from promptkit.tasks.task import examples_source
 
     known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache))
     running = [one for one in known.values() if not isinstance(one, Mapping)]
@@ -148,7 +148,7 @@ def compare(
 def _open(texts: list[str], make: Callable[[], pk.Backend]) -> dict[str, Any]:
     """Opens reports and saved predictors, by name; a model is loaded where there is a predictor, once."""
     import promptkit as pk
-    from promptkit.comparison import load_reports
+    from promptkit.evaluation import load_reports
 
     paths = [_split(text) for text in texts]
     missing = [path for _, path in paths if not Path(path).exists()]

@@ -1,4 +1,4 @@
-"""``promptkit demo``: how far prompting, reasoning and voting get on every shipped domain."""
+"""``promptkit demo``: how far prompting, reasoning and voting get on every shipped task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def demo(
     shots: Annotated[
         list[str], typer.Option("--shots", metavar="N[,N...]", help="Numbers of demonstrations to compare.")
     ] = ["0,4,8"],  # noqa: B006 - typer copies it
-    domain: Annotated[
+    task_name: Annotated[
         list[str], typer.Option("--domain", metavar="TASK", help="A domain; repeat it for more. Default: all.")
     ] = [],  # noqa: B006 - typer copies it
     samples: Annotated[
@@ -41,7 +41,7 @@ def demo(
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Evaluate every shipped domain with zero, four and eight demonstrations, and print the table.
+    """Evaluate every shipped task with zero, four and eight demonstrations, and print the table.
 
     Where a domain has a reasoning template, four reasoned demonstrations follow: greedy, and with a vote.
 
@@ -49,10 +49,10 @@ def demo(
     requests of one line failed.
     """
     import promptkit as pk
-    from promptkit.domains import domain_folder
+    from promptkit.tasks.loading import task_folder
 
     numbers = parse_shots(shots)
-    sources = domain or [str(domain_folder(name)) for name in pk.list_tasks()]
+    sources = task_name or [str(task_folder(name)) for name in pk.list_tasks()]
     tasks = [pk.load_task(source) for source in sources]
     data = {task.name: pk.load_examples(source) for task, source in zip(tasks, sources, strict=True)}
     backend = open_model(model, base_url, api_key_env, cache)
@@ -72,7 +72,7 @@ def demo(
                     predictor, found.test[:items], [task.metric], seed=seed, progress=progress
                 )
     print_reports(reports, model=model, json=json)
-    end_with({f"{domain}, {name}": report for (domain, name), report in reports.items()})
+    end_with({f"{task_name}, {name}": report for (task_name, name), report in reports.items()})
 
 
 def _rungs(task: pk.Task, shots: list[int], samples: int) -> list[tuple[int, str, int, str]]:

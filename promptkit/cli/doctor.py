@@ -23,7 +23,7 @@ def doctor(
 ) -> None:
     """Show the CPUs, threads and versions that local models use here, and what was chosen for one model."""
     import promptkit as pk
-    from promptkit.backends.local_facts import machine_facts, model_facts
+    from promptkit.backends.local.facts import machine_facts, model_facts
 
     machine = machine_facts()
     versions = {"promptkit": pk.__version__, **machine.pop("versions")}

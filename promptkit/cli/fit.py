@@ -52,7 +52,7 @@ def fit(
         Literal["prompt", "prefix", "ptuning"] | None, typer.Option("--kind", help="soft_prompt: kind of vectors.")
     ] = None,
     init: Annotated[
-        Literal["domain", "random", "vocabulary", "handdown", "text"] | None,
+        Literal["domain", "random", "vocabulary", "prompt", "text"] | None,
         typer.Option("--init", help="soft_prompt: where the vectors start."),
     ] = None,
     rank: Annotated[int | None, typer.Option("--rank", min=1, help="lora: rank of the changes.")] = None,
@@ -154,7 +154,7 @@ def _parse_settings(texts: list[str]) -> dict[str, Any]:
 
 def _check_folder(out: str) -> None:
     """Refuses a folder that cannot be saved to before anything is paid for."""
-    from promptkit.artifact.manifest import check_listing
+    from promptkit.artifacts.manifest import check_listing
 
     if Path(out).exists():
         check_listing(Path(out))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from promptkit.errors import DataError
 
 if TYPE_CHECKING:
-    from promptkit.task import Task
+    from promptkit.tasks.task import Task
     from promptkit.types import Query
 
 __all__ = ["read_queries", "read_rows"]
@@ -48,7 +48,7 @@ def read_queries(
         DataError: The file or rows of it cannot be used; lists the rows.
         SettingError: A setting is wrong.
     """
-    from promptkit.adapters.base import as_queries
+    from promptkit.adapters.base import parse_queries
     from promptkit.data.load import data_settings, read_renamed
     from promptkit.types import Query
 
@@ -71,7 +71,7 @@ def read_queries(
     _refuse(name, faults, len(rows))
     if not queries:
         raise DataError(f"{name}: rows must be at least 1, got 0; give one JSON object with {task.fields} a line")
-    return as_queries(task, queries)
+    return parse_queries(task, queries)
 
 
 def read_rows(source: str) -> list[Mapping[str, object]]:

@@ -118,7 +118,7 @@ def advice(command: str, values: Mapping[str, Any], arguments: list[str]) -> str
         >>> advice("eval", {"cache": "a.sqlite"}, ["eval", "tone", "--cache", "a.sqlite"])
         'answers that had come are kept in a.sqlite; go on with: promptkit eval tone --cache a.sqlite'
         >>> advice("plan", {}, ["plan"])
-        'nothing was changed; start again with: promptkit plan'
+        'nothing was changed; start again with: promptkit estimate'
     """
     again = shlex.join(["promptkit", *arguments])
     kept, missing = [], ""

@@ -56,7 +56,7 @@ def _refuse_server(value: str | None) -> None:
 
 
 TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="A shipped domain by name, or the path of a folder, as ./mine.")
+    str, typer.Argument(metavar="TASK", help="A shipped task by name, or the path of a folder, as ./mine.")
 ]
 Model = Annotated[
     str,

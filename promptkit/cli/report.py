@@ -25,8 +25,8 @@ def report(
 
     promptkit report runs/tickets --out tickets.html
     """
+    from promptkit.html import write_report
     from promptkit.ladder import load_record
-    from promptkit.report import write_report
 
     found = load_record(record)
     write_report(found, out)

@@ -11,11 +11,11 @@ from promptkit.cli.failures import distinct, exit_code, tell_failures
 from promptkit.cli.show import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from promptkit.evaluation import Report
+    from promptkit.evaluation.scoring import Report
 
 __all__ = ["count_errors", "describe", "end_with", "print_reports"]
 
-_COLUMNS = ["domain", "strategy", "metric", "mean", "95 % interval", "answered", "prompt", "generated", "seconds"]
+_COLUMNS = ["task", "strategy", "metric", "mean", "95 % interval", "answered", "prompt", "generated", "seconds"]
 _NUMBERS = ["mean", "answered", "prompt", "generated", "seconds"]
 _TITLE = "{model}: {items} items each{groups}; prompt and generated tokens are means per item, seconds are sums"
 
@@ -59,10 +59,10 @@ def print_reports(reports: Mapping[tuple[str, str], Report], *, model: str, json
         return
     rows: list[list[str]] = []
     before = ""
-    for (domain, strategy), report in reports.items():
+    for (task, strategy), report in reports.items():
         for line, row in enumerate(_lines(report)):
-            rows.append([domain if domain != before else "", strategy if not line else "", *row])
-            before = domain
+            rows.append([task if task != before else "", strategy if not line else "", *row])
+            before = task
     counts = sorted({report.items for report in reports.values()})
     items = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     grouped = sorted({report.groups for report in reports.values() if report.groups})
@@ -112,6 +112,6 @@ def _lines(report: Report) -> list[list[str]]:
     ]
 
 
-def _record(domain: str, strategy: str, report: Report, model: str) -> dict[str, Any]:
-    named = {"domain": domain, "strategy": strategy, "model": model}
+def _record(task: str, strategy: str, report: Report, model: str) -> dict[str, Any]:
+    named = {"task": task, "strategy": strategy, "model": model}
     return {**named, **report.to_dict(), "errors": count_errors(report)}

@@ -42,8 +42,8 @@ def vote(
     task: Annotated[
         str, typer.Option("--task", metavar="TASK", help="Read answers as this domain reads its reasoned ones.")
     ] = "",
-    reader: Annotated[
-        str, typer.Option("--reader", metavar="JSON", help='How answers are read, such as \'{"kind": "number"}\'.')
+    parser: Annotated[
+        str, typer.Option("--parser", metavar="JSON", help='How answers are read, such as \'{"kind": "number"}\'.')
     ] = "",
     group: GroupBy = "",
     json: Json = False,
@@ -51,7 +51,7 @@ def vote(
 ) -> None:
     """Let stored samples vote, and print accuracy and samples used.
 
-    A row is a JSON object with a list of samples, one row a question. No model is loaded. Without --task or --reader
+    A row is a JSON object with a list of samples, one row a question. No model is loaded. Without --task or --parser
     each whole sample is the answer.
 
         promptkit vote samples.jsonl --task apples --rule distinct --stop beta --gold-field target
@@ -59,15 +59,15 @@ def vote(
     import promptkit as pk
     from promptkit.statistics import mean_interval
 
-    if task and reader:
-        raise typer.BadParameter("give either this or --task", param_hint="--reader")
+    if task and parser:
+        raise typer.BadParameter("give either this or --task", param_hint="--parser")
     known = pk.load_task(task) if task else None
-    how = known.reader("reasoned" if "reasoned" in known.templates else "direct") if known else _reader(reader)
+    how = known.parser("reasoned" if "reasoned" in known.templates else "direct") if known else _parser(parser)
     rows = read_rows(source)
     grouping = _grouping(rows, group)
     summary = pk.vote_rows(
         rows,
-        reader=how,
+        parser=how,
         samples=samples_field,
         gold=gold_field or None,
         rule=rule,
@@ -98,17 +98,17 @@ def vote(
         say(f"note: {note}")
 
 
-def _reader(text: str) -> pk.Reader | None:
+def _parser(text: str) -> pk.AnswerParser | None:
     import promptkit as pk
 
     if not text:
         return None
     try:
-        return pk.Reader(text_json.loads(text))
+        return pk.AnswerParser(text_json.loads(text))
     except ValueError as error:
         if isinstance(error, pk.TaskError):
             raise
-        raise typer.BadParameter(f"must be a JSON object, got {text!r}: {error}", param_hint="--reader") from None
+        raise typer.BadParameter(f"must be a JSON object, got {text!r}: {error}", param_hint="--parser") from None
 
 
 def _grouping(rows: Sequence[Mapping[str, object]], group: str) -> Grouping:

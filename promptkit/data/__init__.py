@@ -5,8 +5,8 @@ rows.py      files and objects -> raw rows, whatever their state
 csv_rows.py  the same for CSV
 check.py     judges every cell; tells all bad rows at once
 splits.py    Split, Data, and the division of one table into three
-leakage.py   exact, normalised and near copies between splits
-near.py      what makes two texts near copies
+leakage.py   exact, normalised and near-duplicates between splits
+near.py      what makes two texts near-duplicates
 frames.py    which beginnings of sentences are frames of an open slot
 fold.py      texts as they look: letters and digits that look alike are made equal
 choices.py   multiple-choice questions, whatever the order of their options

@@ -12,8 +12,8 @@ from numbers import Real
 from pathlib import Path
 
 from promptkit.data.rows import MAX_CELL, Raw
-from promptkit.domains import DELIMITERS
-from promptkit.errors import DataError, explain, one_of
+from promptkit.errors import DataError, error_message, one_of
+from promptkit.tasks.loading import DELIMITERS
 from promptkit.types import Example, Query
 
 __all__ = ["BadRow", "Layout", "check_columns", "complain", "convert", "write_rejects"]
@@ -84,8 +84,8 @@ def check_columns(rows: Sequence[Raw], layout: Layout, name: str) -> None:
     for raw in rows:
         found.update(dict.fromkeys(raw.values))
     if layout.group and found and layout.group not in found:
-        do = "group= names the column that tells which rows belong together"
-        raise DataError(explain("group", of=name, must=one_of(found), got=layout.group, do=do))
+        hint = "group= names the column that tells which rows belong together"
+        raise DataError(error_message("group", of=name, expected=one_of(found), got=layout.group, hint=hint))
     missing = {role: column for role, column in layout.required.items() if column not in found}
     if not missing or not found:
         return
@@ -95,12 +95,12 @@ def check_columns(rows: Sequence[Raw], layout: Layout, name: str) -> None:
         left = [column for column in spare if column not in guess.values()]
         guess[role] = (difflib.get_close_matches(role, left, 1, 0.3) or left or ["<column>"])[0]
     listed = ", ".join(repr(column) for column in layout.required.values())
-    do = f"{', '.join(map(repr, missing.values()))} missing; name them, for example columns={json.dumps(guess)}"
+    hint = f"{', '.join(map(repr, missing.values()))} missing; name them, for example columns={json.dumps(guess)}"
     for sign, called in DELIMITERS.items():
         parts = {part.strip() for column in found for part in column.split(sign)}
         if any(column in parts for column in missing.values()):
-            do = f"the file looks {called}-separated: pass delimiter={sign!r} (--delimiter {called})"
-    raise DataError(explain("columns", of=name, must=f"at least {listed}", got=list(found), do=do))
+            hint = f"the file looks {called}-separated: pass delimiter={sign!r} (--delimiter {called})"
+    raise DataError(error_message("columns", of=name, expected=f"at least {listed}", got=list(found), hint=hint))
 
 
 def convert(rows: Iterable[Raw], layout: Layout, name: str, prefix: str) -> tuple[list[Example], list[BadRow]]:
@@ -125,7 +125,9 @@ def convert(rows: Iterable[Raw], layout: Layout, name: str, prefix: str) -> tupl
         row = _Row(raw, layout)
         example = row.example(prefix)
         if example and (first := seen.setdefault(example.id, raw.number)) != raw.number:
-            row.fault("id", explain("id", of="row", must="unique", got=example.id, do=f"row {first} has it"))
+            row.fault(
+                "id", error_message("id", of="row", expected="unique", got=example.id, hint=f"row {first} has it")
+            )
         if row.faults or example is None:
             bad.extend(BadRow(name, raw.number, column, reason) for column, reason in row.faults)
         else:
@@ -149,8 +151,8 @@ class _Row:
             known = {*self.layout.columns.values(), self.layout.group}
             for column in self.raw.values:
                 if column not in known:
-                    do = "list the fields that count by fields=[...]"
-                    self.faults.append((column, f"column {column!r} does not stand in the first row; {do}"))
+                    hint = "list the fields that count by fields=[...]"
+                    self.faults.append((column, f"column {column!r} does not stand in the first row; {hint}"))
         fields = {name: self.text(name) or "" for name in self.layout.fields}
         targets = self.targets()
         rationale = self.text("rationale", needed=False)
@@ -167,7 +169,7 @@ class _Row:
             return ""
         if isinstance(value, str | Real) and not isinstance(value, bool):
             return str(value)
-        reason = explain(self.layout.group, of="row", must="text or a number", got=_shown(value))
+        reason = error_message(self.layout.group, of="row", expected="text or a number", got=_shown(value))
         self.faults.append((self.layout.group, reason.removeprefix("row: ")))
         return ""
 
@@ -184,28 +186,28 @@ class _Row:
             return None
         return self.scalar(role, value, "text or a number")
 
-    def scalar(self, role: str, value: object, must: str) -> str | None:
+    def scalar(self, role: str, value: object, expected: str) -> str | None:
         column = self.layout.columns[role]
         names = self.layout.classes.get(column)
         if names and isinstance(value, int):
             if 0 <= value < len(names):
                 return names[value]
-            must = f"one of the {len(names)} class labels"
-            do = "-1 says that the row has no label" if value == -1 else ""
-            self.fault(role, explain(column, of="row", must=must, got=value, do=do))
+            expected = f"one of the {len(names)} class labels"
+            hint = "-1 says that the row has no label" if value == -1 else ""
+            self.fault(role, error_message(column, of="row", expected=expected, got=value, hint=hint))
             return None
         if isinstance(value, Real) and not isinstance(value, bool):
             return self.number(role, value)
         if isinstance(value, Decimal) and value.is_finite():
             return format(value, "f")
         if not isinstance(value, str):
-            self.fault(role, explain(column, of="row", must=must, got=_shown(value)))
+            self.fault(role, error_message(column, of="row", expected=expected, got=_shown(value)))
         elif not value.strip():
-            self.fault(role, explain(column, of="row", must="not empty", got=value[:80]))
+            self.fault(role, error_message(column, of="row", expected="not empty", got=value[:80]))
         elif len(value) > MAX_CELL:
-            self.fault(role, explain(column, of="row", must=f"at most {MAX_CELL} characters", got=len(value)))
+            self.fault(role, error_message(column, of="row", expected=f"at most {MAX_CELL} characters", got=len(value)))
         elif reason := _not_unicode(value):
-            self.fault(role, explain(column, of="row", must="valid Unicode text in UTF-8", got=reason))
+            self.fault(role, error_message(column, of="row", expected="valid Unicode text in UTF-8", got=reason))
         else:
             return value
         return None
@@ -215,7 +217,7 @@ class _Row:
         try:
             if math.isfinite(value):
                 return str(value)
-            self.fault(role, explain(column, of="row", must="a finite number", got=value))
+            self.fault(role, error_message(column, of="row", expected="a finite number", got=value))
         except (OverflowError, ValueError):  # Python refuses to write out integers of more than 4,300 digits
             self.fault(role, f"{column} must be a number of at most 4300 digits, got more")
         return None
@@ -223,21 +225,21 @@ class _Row:
     def targets(self) -> tuple[str, ...]:
         column = self.layout.columns["target"]
         value = self.cell("target")
-        must = "text, a number or a list of these"
+        expected = "text, a number or a list of these"
         if column not in self.raw.values:
             self.fault("target", f"column {column!r} is missing")
             return ()
         if isinstance(value, list | tuple):
             if not value:
-                self.fault("target", explain(column, of="row", must="not empty", got=value))
-            found = [self.scalar("target", item, must) for item in value]
+                self.fault("target", error_message(column, of="row", expected="not empty", got=value))
+            found = [self.scalar("target", item, expected) for item in value]
         else:
-            found = [self.scalar("target", value, must)]
+            found = [self.scalar("target", value, expected)]
         targets = tuple(dict.fromkeys(target for target in found if target is not None))
         for target in targets:
             if self.layout.labels and target not in self.layout.labels:
-                must = one_of(self.layout.labels[:20]) + (", ..." if len(self.layout.labels) > 20 else "")
-                self.fault("target", explain(column, of="row", must=must, got=target))
+                expected = one_of(self.layout.labels[:20]) + (", ..." if len(self.layout.labels) > 20 else "")
+                self.fault("target", error_message(column, of="row", expected=expected, got=target))
         return targets
 
 
@@ -272,12 +274,12 @@ def complain(bad: Sequence[BadRow], total: int, *, usable: int) -> DataError:
         The error, for the caller to raise.
     """
     rows = len({(fault.file, fault.row) for fault in bad})
-    do = "correct them, or leave them out by skip_bad=True (rejects=PATH writes a list of them)"
+    hint = "correct them, or leave them out by skip_bad=True (rejects=PATH writes a list of them)"
     if not usable:
-        do = "not one row is usable; is this the right file, and do columns= and fields= name its columns?"
+        hint = "not one row is usable; is this the right file, and do columns= and fields= name its columns?"
     if any("UTF-8, got" in fault.reason and "byte" in fault.reason for fault in bad):
-        do += "; or name the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
-    lines = [f"{rows} of {total} rows cannot be used; {do}", *(f"  {fault}" for fault in bad[:SHOWN])]
+        hint += "; or name the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
+    lines = [f"{rows} of {total} rows cannot be used; {hint}", *(f"  {fault}" for fault in bad[:SHOWN])]
     if len(bad) > SHOWN:
         lines.append(f"  ... and {len(bad) - SHOWN} more")
     return DataError("\n".join(lines))

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from promptkit.data.rows import MAX_CELL, Raw
-from promptkit.domains import DELIMITERS
-from promptkit.errors import DataError, explain
+from promptkit.errors import DataError, error_message
+from promptkit.tasks.loading import DELIMITERS
 
 __all__ = ["read_csv"]
 
@@ -131,16 +131,18 @@ def _doubt(row: Sequence[tuple[int, str]], width: int, delimiter: str) -> str:
 
 def _check_header(header: list[str], name: str, delimiter: str) -> list[str]:
     if any("\udc80" <= char <= "\udcff" for cell in header for char in cell):
-        do = "pass the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
-        raise DataError(explain("header", of=name, must="UTF-8", got=header, do=do))
+        hint = "pass the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
+        raise DataError(error_message("header", of=name, expected="UTF-8", got=header, hint=hint))
     if len(header) == 1:
         for other, called in DELIMITERS.items():
             if other != delimiter and len([part for part in header[0].split(other) if part.strip()]) > 1:
-                do = f"the file looks {called}-separated: pass delimiter={other!r} (--delimiter {called})"
-                raise DataError(explain("header", of=name, must=f"separated by {delimiter!r}", got=header[0], do=do))
+                hint = f"the file looks {called}-separated: pass delimiter={other!r} (--delimiter {called})"
+                raise DataError(
+                    error_message("header", of=name, expected=f"separated by {delimiter!r}", got=header[0], hint=hint)
+                )
     if len(set(header)) < len(header) or "" in header:
-        do = "the first line of the file names its columns"
+        hint = "the first line of the file names its columns"
         if header[0] == "":
-            do += ", and an index that pandas wrote has no name: write it with to_csv(..., index=False)"
-        raise DataError(explain("header", of=name, must="different names, none empty", got=header, do=do))
+            hint += ", and an index that pandas wrote has no name: write it with to_csv(..., index=False)"
+        raise DataError(error_message("header", of=name, expected="different names, none empty", got=header, hint=hint))
     return header

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from promptkit.errors import DataError, explain
+from promptkit.errors import DataError, error_message
 from promptkit.types import Example, Query
 
 __all__ = ["check_examples"]
@@ -30,21 +30,23 @@ def check_examples(examples: object, *, of: str, which: str = "examples", texts:
         promptkit.errors.DataError: FewShot.fit: examples must be a sequence of Example, such as data.train, got a \
 dict at place 0; make examples of rows: load_examples(rows, split=(1, 0, 0)).train
     """
-    must = "a sequence of Example, such as data.train"
+    expected = "a sequence of Example, such as data.train"
     if all(hasattr(examples, name) for name in ("train", "dev", "test")):
-        do = "pass one of its splits: data.train, data.dev or data.test"
-        raise DataError(explain(which, of=of, must=must, got=type(examples).__name__, do=do))
+        hint = "pass one of its splits: data.train, data.dev or data.test"
+        raise DataError(error_message(which, of=of, expected=expected, got=type(examples).__name__, hint=hint))
     if isinstance(examples, str | Path | Mapping) or hasattr(examples, "column_names") or hasattr(examples, "columns"):
-        do = "load it first: load_examples(source).train"
-        raise DataError(explain(which, of=of, must=must, got=type(examples).__name__, do=do))
+        hint = "load it first: load_examples(source).train"
+        raise DataError(error_message(which, of=of, expected=expected, got=type(examples).__name__, hint=hint))
     if not isinstance(examples, Sequence) and not (hasattr(examples, "__len__") and hasattr(examples, "__getitem__")):
-        raise DataError(explain(which, of=of, must=must, got=type(examples).__name__, do="make a list of it"))
+        raise DataError(
+            error_message(which, of=of, expected=expected, got=type(examples).__name__, hint="make a list of it")
+        )
     accepted = (Example, str) if texts else (Example,)
     for place, example in enumerate(examples):  # type: ignore[var-annotated, arg-type]
         if not isinstance(example, accepted):
-            do = ""
+            hint = ""
             if isinstance(example, Mapping):
-                do = "; make examples of rows: load_examples(rows, split=(1, 0, 0)).train"
+                hint = "; make examples of rows: load_examples(rows, split=(1, 0, 0)).train"
             elif isinstance(example, Query):
-                do = "; a Query has no answer: pass an Example(query, targets)"
-            raise DataError(f"{of}: {which} must be {must}, got a {type(example).__name__} at place {place}{do}")
+                hint = "; a Query has no answer: pass an Example(query, targets)"
+            raise DataError(f"{of}: {which} must be {expected}, got a {type(example).__name__} at place {place}{hint}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from promptkit.errors import SettingError, explain, one_of
+from promptkit.errors import SettingError, error_message, one_of
 from promptkit.types import content_key
 
 __all__ = ["Group", "Grouping", "find_groups"]
@@ -102,16 +102,20 @@ def _named(
             return [one.get(group, "") for one in fields]
         if group in ("id", "group") and any(ids if group == "id" else own):
             return ids if group == "id" else own
-        do = "a column that is no field is named when data are loaded: load_examples(..., group=...)"
-        must = one_of(sorted({*known, "id"})) if known or any(ids) else "one label per item, where items have no fields"
-        raise SettingError(explain("group", of=of, must=must, got=group, do=do))
+        hint = "a column that is no field is named when data are loaded: load_examples(..., group=...)"
+        expected = (
+            one_of(sorted({*known, "id"})) if known or any(ids) else "one label per item, where items have no fields"
+        )
+        raise SettingError(error_message("group", of=of, expected=expected, got=group, hint=hint))
     if isinstance(group, Mapping):
         if missing := [one for one in ids if one not in group]:
-            raise SettingError(explain("group", of=of, must="a group for each id", got=f"none for {missing[0]!r}"))
+            raise SettingError(
+                error_message("group", of=of, expected="a group for each id", got=f"none for {missing[0]!r}")
+            )
         return [str(group[one]) for one in ids]
     if not isinstance(group, Sequence) or len(group) != len(ids):
         got = len(group) if isinstance(group, Sequence) else group
-        raise SettingError(explain("group", of=of, must=f"{len(ids)} labels, one per item", got=got))
+        raise SettingError(error_message("group", of=of, expected=f"{len(ids)} labels, one per item", got=got))
     return [str(one) for one in group]
 
 
@@ -122,12 +126,12 @@ def _complete(labels: Sequence[str]) -> tuple[str, ...]:
 
 def _suspicions(fields: Sequence[Mapping[str, str]]) -> list[str]:
     said: list[str] = []
-    do = "if their answers depend on each other, name what they share by group= (--group)"
+    hint = "if their answers depend on each other, name what they share by group= (--group)"
     equal = _shared([content_key(one) if one else "" for one in fields])
     if equal == len(fields) and len(fields) > 1 and len({content_key(one) for one in fields}) == 1:
         return [f"all {equal} items have the same input; they say nothing of other inputs"]
     if equal:
-        said.append(f"{equal} of {len(fields)} items have the same input as another; {do}")
+        said.append(f"{equal} of {len(fields)} items have the same input as another; {hint}")
     for name in sorted({name for one in fields for name in one}):
         texts = [one.get(name, "") for one in fields]
         shared = _shared([text if len(text) >= _LONG else "" for text in texts])
@@ -135,7 +139,7 @@ def _suspicions(fields: Sequence[Mapping[str, str]]) -> list[str]:
             said.append(f"all {shared} items have the same {name!r}; intervals are about further items with it alone")
         elif shared > equal:
             said.append(
-                f"{shared} of {len(fields)} items share their {name!r} with another; {do}, such as group={name!r}"
+                f"{shared} of {len(fields)} items share their {name!r} with another; {hint}, such as group={name!r}"
             )
     return said
 

@@ -38,7 +38,7 @@ class Match:
     """
 
     row: int
-    twin: int
+    clone: int
     grade: Grade
     likeness: float = 1.0
 
@@ -73,7 +73,7 @@ class Overlap:
 
     @property
     def near(self) -> int:
-        """Further rows that are near copies."""
+        """Further rows that are near-duplicates."""
         return self.count("near")
 
 

@@ -18,9 +18,9 @@ from promptkit.data.check import BadRow, Layout, check_columns, complain, conver
 from promptkit.data.rows import Raw, read_file
 from promptkit.data.sources import Table, open_source
 from promptkit.data.splits import SPLIT_NAMES, Data, Split, check_shares, divide
-from promptkit.domains import DataSettings
-from promptkit.errors import DataError, LeakageError, SettingError, explain, one_of, opens
-from promptkit.task import Task
+from promptkit.errors import DataError, LeakageError, SettingError, error_message, one_of, opens
+from promptkit.tasks.loading import DataSettings
+from promptkit.tasks.task import Task
 from promptkit.types import Example
 
 __all__ = ["DataWarning", "data_settings", "load_examples", "read_renamed"]
@@ -64,7 +64,7 @@ def load_examples(
 
     Args:
         source: The name of a domain; a path to a .jsonl, .ndjson, .csv, .tsv or .json file (also .gz) or to a folder
-            of such files named after their splits, or to a domain folder; a ``datasets`` Dataset or DatasetDict; a
+            of such files named after their splits, or to a task folder; a ``datasets`` Dataset or DatasetDict; a
             data frame of pandas or polars, or a table of pyarrow, whose index is left out; a list of mappings; a
             mapping of column name to cells; a mapping of split name to any of the last five.
         task: Names the fields and labels that rows must have; a domain brings its own.
@@ -109,14 +109,14 @@ def load_examples(
     """
     shares = check_shares(split)
     if on_leakage not in ("auto", "warn", "raise", "ignore"):
-        must = one_of(["auto", "warn", "raise", "ignore"])
-        raise SettingError(explain("on_leakage", of="load_examples", must=must, got=on_leakage))
+        expected = one_of(["auto", "warn", "raise", "ignore"])
+        raise SettingError(error_message("on_leakage", of="load_examples", expected=expected, got=on_leakage))
     given = data_settings(columns, delimiter, encoding)
     opened = open_source(source, task, given)
     name, task, tables = opened.name, opened.task, opened.tables
     if rejects is not None and isinstance(source, str | Path) and Path(rejects).resolve() == Path(source).resolve():
-        must = "another file than the source"
-        raise SettingError(explain("rejects", of="load_examples", must=must, got=str(rejects)))
+        expected = "another file than the source"
+        raise SettingError(error_message("rejects", of="load_examples", expected=expected, got=str(rejects)))
     roles = {"target": target, "rationale": rationale, "id": id}
     named = {**_task_columns(chain.from_iterable(table.rows for table in tables.values()), task), **given.columns}
     layout = _layout(next(iter(tables.values())), task, fields, roles, named, group)
@@ -148,8 +148,8 @@ def load_examples(
         text = f"{name}: items of one split stand in another\n{data.leakage}"
         copies = any(o.exact + o.normalised for o in data.leakage.overlaps if o.split == "test")
         if on_leakage == "raise" or (on_leakage == "auto" and copies):
-            do = "remove them from one side, or pass on_leakage='warn' (--allow-leakage) to go on"
-            raise LeakageError(f"{text}\n{do}")
+            hint = "remove them from one side, or pass on_leakage='warn' (--allow-leakage) to go on"
+            raise LeakageError(f"{text}\n{hint}")
         warnings.warn(text, DataWarning, stacklevel=2)
     return data
 
@@ -222,7 +222,7 @@ def _convert(tables: Mapping[str, Table], layout: Layout) -> tuple[dict[str, lis
     bad: list[BadRow] = []
     for name, table in tables.items():
         if not table.rows:
-            raise DataError(explain("rows", of=table.name, must="at least 1", got=0))
+            raise DataError(error_message("rows", of=table.name, expected="at least 1", got=0))
         own = Layout(layout.fields, layout.columns, layout.labels, layout.closed, table.classes, layout.group)
         check_columns(table.rows, own, table.name)
         prefix = "row" if len(tables) == 1 else name
@@ -242,7 +242,7 @@ def _layout(
     """Decides which column holds what."""
     of = "load_examples"
     if isinstance(fields, str):
-        raise SettingError(explain("fields", of=of, must="a list of field names", got=fields))
+        raise SettingError(error_message("fields", of=of, expected="a list of field names", got=fields))
     roles.update({role: columns.pop(role) for role in _ROLES if role in columns})
     closed, first = False, Raw(0)
     if fields is not None:
@@ -254,20 +254,24 @@ def _layout(
         first = next((raw for raw in table.rows if not raw.fault), Raw(0))
         renamed = {column: name for name, column in columns.items()}
         if nameless := [column for column in first.values if column.startswith(_NAMELESS) and column not in renamed]:
-            do = "leave it out, for example by fields=[...]"
-            raise DataError(explain("columns", of=table.name, must="names of fields", got=nameless[0], do=do))
+            hint = "leave it out, for example by fields=[...]"
+            raise DataError(
+                error_message("columns", of=table.name, expected="names of fields", got=nameless[0], hint=hint)
+            )
         names = tuple(renamed.get(column, column) for column in first.values if column not in (*roles.values(), group))
         if first.values and (lost := [column for column in renamed if column not in first.values]):
-            raise DataError(explain("columns", of=table.name, must=f"at least {lost[0]!r}", got=list(first.values)))
+            raise DataError(
+                error_message("columns", of=table.name, expected=f"at least {lost[0]!r}", got=list(first.values))
+            )
     if wrong := [name for name in names if name in _ROLES]:
-        raise SettingError(explain("fields", of=of, must=f"none of {', '.join(_ROLES)}", got=wrong[0]))
+        raise SettingError(error_message("fields", of=of, expected=f"none of {', '.join(_ROLES)}", got=wrong[0]))
     if not closed and (stray := [name for name in columns if name not in names]):
-        must = f"a mapping from {one_of((*names, *_ROLES))} to a column"
+        expected = f"a mapping from {one_of((*names, *_ROLES))} to a column"
         turned = columns[stray[0]]
-        do = f"the field goes first: columns={{{turned!r}: {stray[0]!r}}}" if turned in (*names, *_ROLES) else ""
-        raise SettingError(explain("columns", of=of, must=must, got=stray[0], do=do))
+        hint = f"the field goes first: columns={{{turned!r}: {stray[0]!r}}}" if turned in (*names, *_ROLES) else ""
+        raise SettingError(error_message("columns", of=of, expected=expected, got=stray[0], hint=hint))
     mapping = {**{name: columns.get(name, name) for name in names}, **roles}
     if closed and first.values and not names:
-        must = "a target and at least one field"
-        raise DataError(explain("columns", of=table.name, must=must, got=list(first.values)))
+        expected = "a target and at least one field"
+        raise DataError(error_message("columns", of=table.name, expected=expected, got=list(first.values)))
     return Layout(names, mapping, task.labels if task else (), closed, group=mapping.get(group, group) if group else "")

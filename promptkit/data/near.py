@@ -1,4 +1,4 @@
-"""Near copies: which items of two splits are the same text but for an edit.
+"""Near-duplicates: which items of two splits are the same text but for an edit.
 
 The near grade follows the n-gram overlap of GPT-3 (Brown et al. 2020, arXiv 2005.14165, Appendix C: 13-grams, without
 those that occur in more than ten documents) and of lm-evaluation-harness, changed for short items and for data that
@@ -64,7 +64,7 @@ MAX_KIN = 3
 """Most other items about as alike, each with something new, for a copy to stand out."""
 
 SHORTEST = 4
-"""Fewest words of a text that can be a near copy; below, one changed word is another question."""
+"""Fewest words of a text that can be a near-duplicate; below, one changed word is another question."""
 
 CONTAINED = 2.0
 """The likeness of a text that stands in another as a whole, which needs no further proof."""
@@ -127,19 +127,19 @@ class Corpus:
             self._new_runs[key] = frozenset(new)
         return self._new_runs[key]
 
-    def is_edit(self, row: Item, twin: Item, splits: tuple[str, str]) -> bool:
+    def is_edit(self, row: Item, clone: Item, splits: tuple[str, str]) -> bool:
         """Whether two texts differ in a way in which no other items of their splits differ."""
-        for one, other, elsewhere in ((row, twin, splits[1]), (twin, row, splits[0])):
+        for one, other, elsewhere in ((row, clone, splits[1]), (clone, row, splits[0])):
             new = self.new_runs(one, elsewhere) - other.triples
             if new and len(new) >= EDITED * len(one.triples - other.triples):
                 return True
         return False
 
-    def is_no_chance(self, row: Item, twin: Item, splits: tuple[str, str]) -> bool:
+    def is_no_chance(self, row: Item, clone: Item, splits: tuple[str, str]) -> bool:
         """Whether the evidence for a copy outweighs that there are so many pairs of items to be alike by chance."""
-        rarity = max(map(self.targets.__getitem__, row.targets & twin.targets))
+        rarity = max(map(self.targets.__getitem__, row.targets & clone.targets))
         pairs = math.prod(len(self.splits[name]) for name in splits)
-        return rarity + self.chance.evidence(row.steps, twin.steps) > math.log(pairs)
+        return rarity + self.chance.evidence(row.steps, clone.steps) > math.log(pairs)
 
     def is_addition(self, short: Item, long: Item, splits: tuple[str, str]) -> bool:
         """Whether what the longer text adds to the shorter is new to one of the two splits at least."""
@@ -166,7 +166,7 @@ class _Block:
 
 
 class NearIndex:
-    """Finds near copies in a pool without comparing every pair word by word.
+    """Finds near-duplicates in a pool without comparing every pair word by word.
 
     For each target, posting lists add up what a row shares with all items of that target at once; only items that
     share enough are then compared closely.
@@ -231,36 +231,36 @@ class NearIndex:
     def best(self, item: Item) -> tuple[float, int] | None:
         """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
         for like, place in self.alike(item):
-            twin = self.pool[place]
+            clone = self.pool[place]
             if like == CONTAINED:
-                short, long = sorted((item, twin), key=lambda one: one.size)
-                if self.corpus.is_addition(short, long, self.names) and not self.corpus.frames.differ(item, twin):
+                short, long = sorted((item, clone), key=lambda one: one.size)
+                if self.corpus.is_addition(short, long, self.names) and not self.corpus.frames.differ(item, clone):
                     return 1.0, place
                 continue
-            edit = self._edit(item, twin, place, like)
+            edit = self._edit(item, clone, place, like)
             if not edit and like >= REORDERED:
-                ordered = twin.in_order_of(item)
-                edit = (ordered is not twin and self._edit(item, ordered, place, like)) or edit
+                ordered = clone.in_order_of(item)
+                edit = (ordered is not clone and self._edit(item, ordered, place, like)) or edit
             if edit:
                 return like, place
             if edit is False:
                 return None
         return None
 
-    def _edit(self, item: Item, twin: Item, place: int, like: float) -> bool | None:
+    def _edit(self, item: Item, clone: Item, place: int, like: float) -> bool | None:
         """Whether an edit of an item is a copy of it; ``None`` if it is no edit."""
-        if twin.numbers != item.numbers or not self.corpus.is_edit(item, twin, self.names):
+        if clone.numbers != item.numbers or not self.corpus.is_edit(item, clone, self.names):
             return None
-        if self.corpus.frames.differ(item, twin):
+        if self.corpus.frames.differ(item, clone):
             return None
-        return self.corpus.is_no_chance(item, twin, self.names) and not self._is_slot(item, place, like)
+        return self.corpus.is_no_chance(item, clone, self.names) and not self._is_slot(item, place, like)
 
     def _is_slot(self, item: Item, place: int, like: float) -> bool:
         """Whether too many others are about as alike, each with something of its own."""
-        twin, pools = self.pool[place], (self.names[1], self.names[1])
+        clone, pools = self.pool[place], (self.names[1], self.names[1])
         others = (self.pool[other] for _, other in self.alike(item, KIN * like) if other != place)
-        others = (other for other in others if other.numbers == twin.numbers)
-        kin = (other for other in others if self.corpus.is_edit(twin, other, pools))
+        others = (other for other in others if other.numbers == clone.numbers)
+        kin = (other for other in others if self.corpus.is_edit(clone, other, pools))
         return len(list(islice(kin, MAX_KIN + 1))) > MAX_KIN
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
-from promptkit.errors import DataError, explain, one_of, opens
+from promptkit.errors import DataError, error_message, one_of, opens
 
 __all__ = ["MAX_CELL", "MAX_FILE", "MAX_LINE", "SUFFIXES", "Raw", "is_csv", "read_columns", "read_file", "read_items"]
 
@@ -101,12 +101,12 @@ def read_file(path: Path, *, delimiter: str | None = None, encoding: str | None 
     """
     kind = kind_of(path)
     if not kind:
-        must = f"{one_of(SUFFIXES)}, or one of these followed by '.gz'"
+        expected = f"{one_of(SUFFIXES)}, or one of these followed by '.gz'"
         other = _OTHERS.get(path.suffix.lower(), "")
-        do = f"give the object instead, as {other}" if other else ""
-        raise DataError(explain("suffix", of=str(path), must=must, got=path.suffix, do=do))
+        hint = f"give the object instead, as {other}" if other else ""
+        raise DataError(error_message("suffix", of=str(path), expected=expected, got=path.suffix, hint=hint))
     if not path.is_file():  # also keeps devices and pipes out, which never end
-        raise DataError(explain("path", of="load_examples", must="an existing file or folder", got=str(path)))
+        raise DataError(error_message("path", of="load_examples", expected="an existing file or folder", got=str(path)))
     try:
         opener = gzip.open if path.name.lower().endswith(".gz") else open
         with cast(BinaryIO, opener(path, "rb")) as stream:
@@ -120,8 +120,10 @@ def read_file(path: Path, *, delimiter: str | None = None, encoding: str | None 
                 return read_csv(lines, str(path), delimiter or ("\t" if kind == ".tsv" else ","))
             return [_read_line(number, line) for number, line in lines if line.strip()]
     except UnicodeError as error:
-        do = "pass the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
-        raise DataError(explain("text", of=str(path), must=encoding or "UTF-8", got=str(error), do=do)) from error
+        hint = "pass the encoding of the file, as encoding='cp1252' (--encoding cp1252)"
+        raise DataError(
+            error_message("text", of=str(path), expected=encoding or "UTF-8", got=str(error), hint=hint)
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
@@ -132,8 +134,8 @@ def _decoded(stream: BinaryIO, name: str, encoding: str | None) -> io.TextIOWrap
     if encoding is None:
         encoding = next((found for mark, found in _BOMS if start.startswith(mark)), "utf-8-sig")
         if encoding == "utf-8-sig" and b"\0" in start:
-            do = "pass encoding='utf-16-le' or 'utf-16-be' (--encoding), or save the file as UTF-8"
-            raise DataError(explain("text", of=name, must="UTF-8", got=start, do=do))
+            hint = "pass encoding='utf-16-le' or 'utf-16-be' (--encoding), or save the file as UTF-8"
+            raise DataError(error_message("text", of=name, expected="UTF-8", got=start, hint=hint))
     if codecs.lookup(encoding).name == "utf-8":
         encoding = "utf-8-sig"
     errors = "surrogateescape" if encoding == "utf-8-sig" else "strict"
@@ -174,13 +176,15 @@ def _is_utf8(text: str, encoding: str) -> bool:
 
 
 def _not_in(encoding: str, name: str) -> DataError:
-    do = "leave the encoding out"
-    return DataError(explain("text", of=name, must=f"in the encoding {encoding}", got="UTF-8", do=do))
+    hint = "leave the encoding out"
+    return DataError(error_message("text", of=name, expected=f"in the encoding {encoding}", got="UTF-8", hint=hint))
 
 
 def _check_size(size: int, name: str) -> None:
     if size > MAX_FILE:
-        raise DataError(explain("size", of=name, must=f"at most {MAX_FILE} bytes", got=size, do="give it in parts"))
+        raise DataError(
+            error_message("size", of=name, expected=f"at most {MAX_FILE} bytes", got=size, hint="give it in parts")
+        )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -249,8 +253,8 @@ def _read_json(stream: io.TextIOWrapper, name: str) -> list[Raw]:
         return read_items(whole)
     if isinstance(whole, Mapping) and whole and all(isinstance(column, list) for column in whole.values()):
         return read_columns(whole, name)
-    must = "a list of objects, or an object of equally long columns"
-    raise DataError(explain("content", of=name, must=must, got=type(whole).__name__))
+    expected = "a list of objects, or an object of equally long columns"
+    raise DataError(error_message("content", of=name, expected=expected, got=type(whole).__name__))
 
 
 def read_items(items: Sequence[object]) -> list[Raw]:
@@ -280,6 +284,6 @@ def read_columns(columns: Mapping[str, Sequence[object]], name: str) -> list[Raw
     """
     sizes = {column: len(cells) for column, cells in columns.items()}
     if len(set(sizes.values())) > 1:
-        raise DataError(explain("columns", of=name, must="equally long", got=sizes))
+        raise DataError(error_message("columns", of=name, expected="equally long", got=sizes))
     rows = zip(*columns.values(), strict=True)
     return read_items([dict(zip(columns, cells, strict=True)) for cells in rows])

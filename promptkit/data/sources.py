@@ -14,9 +14,9 @@ import numpy as np
 
 from promptkit.data.rows import SUFFIXES, Raw, is_csv, kind_of, read_columns, read_file, read_items
 from promptkit.data.splits import SPLIT_NAMES
-from promptkit.domains import DataSettings, is_path, list_tasks, resolve_name
-from promptkit.errors import DataError, SettingError, TaskError, explain, one_of
-from promptkit.task import Task, load_task
+from promptkit.errors import DataError, SettingError, TaskError, error_message, one_of
+from promptkit.tasks.loading import DataSettings, is_path, list_tasks, resolve_name
+from promptkit.tasks.task import Task, load_task
 
 __all__ = ["Opened", "Table", "open_source"]
 
@@ -72,34 +72,36 @@ def open_source(source: object, task: Task | None, given: DataSettings) -> Opene
     if isinstance(source, str | Path):
         folder = _shipped(source) or Path(source)
         if "\0" in str(folder):
-            raise DataError(explain("path", of="load_examples", must="free of NUL characters", got=str(folder)))
-        if task is None and (folder / "domain.yaml").is_file():
+            raise DataError(
+                error_message("path", of="load_examples", expected="free of NUL characters", got=str(folder))
+            )
+        if task is None and (folder / "task.yaml").is_file():
             task = load_task(folder)
         return _open_path(folder, task, given)
     name = type(source).__name__
     for which in ("delimiter", "encoding"):
         if getattr(given, which) is not None:
-            raise SettingError(explain(which, of="load_examples", must=f"left out for a {name}", got=which))
+            raise SettingError(error_message(which, of="load_examples", expected=f"left out for a {name}", got=which))
     if isinstance(source, Mapping):
         if set(source) <= set(_ALIASES) and source:
             tables = {key: _table(value, f"{name}[{key!r}]") for key, value in source.items()}
             return Opened(name, task, _by_split(tables))
         if any(_is_frame(value) or hasattr(value, "column_names") for value in source.values()):
-            must = f"named {one_of(_ALIASES)}"
-            do = "give the ones you want, for example {'train': d['a'], 'test': d['b']}"
-            raise DataError(explain("splits", of=name, must=must, got=list(source), do=do))
+            expected = f"named {one_of(_ALIASES)}"
+            hint = "give the ones you want, for example {'train': d['a'], 'test': d['b']}"
+            raise DataError(error_message("splits", of=name, expected=expected, got=list(source), hint=hint))
     return Opened(name, task, {"train": _table(source, name)})
 
 
 def _shipped(source: str | Path) -> Path | None:
-    """Returns the folder of a shipped domain that is meant by its name, which no local folder may have too."""
+    """Returns the folder of a shipped task that is meant by its name, which no local folder may have too."""
     if not isinstance(source, str) or is_path(source):
         return None
     found = resolve_name(source, of="load_examples")
     if found is not None and Path(source).is_dir() and _split_files(Path(source)):
         if not Path(source).samefile(found):
-            do = f"write ./{source} for the folder, or the full path for the shipped domain"
-            raise TaskError(f"load_examples: {source!r} is both a shipped domain ({found}) and a local folder; {do}")
+            hint = f"write ./{source} for the folder, or the full path for the shipped task"
+            raise TaskError(f"load_examples: {source!r} is both a shipped task ({found}) and a local folder; {hint}")
     return found
 
 
@@ -111,21 +113,21 @@ def _open_path(path: Path, task: Task | None, given: DataSettings) -> Opened:
         return Table(str(file), read_file(file, delimiter=delimiter, encoding=encoding))
 
     if path.is_dir():
-        files = _split_files(path / "data" if (path / "domain.yaml").is_file() else path, needed=True)
+        files = _split_files(path / "data" if (path / "task.yaml").is_file() else path, needed=True)
         _check_delimiter(given, files.values())
         return Opened(path.name, task, _by_split({stem: read(file) for stem, file in files.items()}))
     if not path.is_file() and len(path.parts) == 1 and not kind_of(path):
-        must = "a domain, a file or a folder that exists"
-        do = f"domains are {list_tasks()}"
-        raise DataError(explain("source", of="load_examples", must=must, got=str(path), do=do))
+        expected = "a domain, a file or a folder that exists"
+        hint = f"domains are {list_tasks()}"
+        raise DataError(error_message("source", of="load_examples", expected=expected, got=str(path), hint=hint))
     _check_delimiter(given, [path])
     return Opened(path.name, task, {"train": read(path)})
 
 
 def _check_delimiter(given: DataSettings, files: Iterable[Path]) -> None:
     if given.delimiter is not None and not any(is_csv(file) for file in files):
-        must = "left out where no file is .csv or .tsv"
-        raise SettingError(explain("delimiter", of="load_examples", must=must, got=given.delimiter))
+        expected = "left out where no file is .csv or .tsv"
+        raise SettingError(error_message("delimiter", of="load_examples", expected=expected, got=given.delimiter))
 
 
 def _split_files(folder: Path, *, needed: bool = False) -> dict[str, Path]:
@@ -136,12 +138,12 @@ def _split_files(folder: Path, *, needed: bool = False) -> dict[str, Path]:
         stem = path.name.lower().removesuffix(".gz").removesuffix(kind_of(path) or "\0")
         if stem in _ALIASES and kind_of(path):
             if stem in found:
-                must = f"in one file, not {found[stem].name} and {path.name}"
-                raise DataError(explain(stem, of=str(folder), must=must, got=2))
+                expected = f"in one file, not {found[stem].name} and {path.name}"
+                raise DataError(error_message(stem, of=str(folder), expected=expected, got=2))
             found[stem] = path
     if needed and not found:
-        must = f"a folder with files such as train, dev, test and suffix {one_of(SUFFIXES)}"
-        raise DataError(explain("content", of=str(folder), must=must, got=[path.name for path in names]))
+        expected = f"a folder with files such as train, dev, test and suffix {one_of(SUFFIXES)}"
+        raise DataError(error_message("content", of=str(folder), expected=expected, got=[path.name for path in names]))
     return found
 
 
@@ -149,7 +151,7 @@ def _by_split(tables: Mapping[str, Table]) -> dict[str, Table]:
     """Orders tables as train, dev, test."""
     order = sorted(tables, key=lambda key: SPLIT_NAMES.index(_ALIASES[key]))
     if len({_ALIASES[key] for key in order}) < len(order):
-        raise DataError(explain("splits", of="load_examples", must="one of each kind", got=order))
+        raise DataError(error_message("splits", of="load_examples", expected="one of each kind", got=order))
     return {_ALIASES[key]: tables[key] for key in order}
 
 
@@ -164,16 +166,18 @@ def _table(source: Any, name: str) -> Table:
     if isinstance(source, Mapping):
         wrong = [key for key, cells in source.items() if isinstance(cells, str) or not isinstance(cells, Sequence)]
         if wrong:
-            must = "a list of cells in each column"
-            raise DataError(explain("columns", of=name, must=must, got=wrong, do="a single row is given as a list"))
+            expected = "a list of cells in each column"
+            raise DataError(
+                error_message("columns", of=name, expected=expected, got=wrong, hint="a single row is given as a list")
+            )
         return Table(name, read_columns(source, name))
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return Table(name, read_items(source))
-    must = "a domain, a path, a datasets object, a data frame, a list of mappings or a mapping of columns"
-    do = "turn other things into a list first, for example list(rows)" if isinstance(source, Iterable) else ""
+    expected = "a domain, a path, a datasets object, a data frame, a list of mappings or a mapping of columns"
+    hint = "turn other things into a list first, for example list(rows)" if isinstance(source, Iterable) else ""
     if hasattr(source, "collect"):  # a lazy frame of polars
-        do = "collect it first: frame.collect()"
-    raise DataError(explain("source", of="load_examples", must=must, got=source, do=do))
+        hint = "collect it first: frame.collect()"
+    raise DataError(error_message("source", of="load_examples", expected=expected, got=source, hint=hint))
 
 
 def _read_dataset(source: Any, name: str) -> Table:
@@ -205,8 +209,8 @@ def _frame_columns(frame: Any, name: str) -> dict[str, list[object]]:
     """Returns the cells of each column of a data frame, ``None`` where one is missing (NaN, NA, NaT, None)."""
     names = list(frame.columns)
     if strange := [column for column in names if not isinstance(column, str)]:
-        do = "rename the columns, for example frame.columns = ['question', 'target']"
-        raise DataError(explain("columns", of=name, must="named by text", got=strange[0], do=do))
+        hint = "rename the columns, for example frame.columns = ['question', 'target']"
+        raise DataError(error_message("columns", of=name, expected="named by text", got=strange[0], hint=hint))
     _check_different(names, name)
     found = {}
     for column in names:
@@ -230,7 +234,7 @@ def _arrow_columns(table: Any, name: str) -> dict[str, list[object]]:
 
 def _check_different(names: Sequence[str], name: str) -> None:
     if len(set(names)) < len(names):
-        raise DataError(explain("columns", of=name, must="different names", got=list(names)))
+        raise DataError(error_message("columns", of=name, expected="different names", got=list(names)))
 
 
 def _is_missing(cell: object) -> bool:

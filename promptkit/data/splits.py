@@ -17,7 +17,7 @@ from typing import Any, overload
 
 from promptkit.data.examples import check_examples
 from promptkit.data.leakage import Leakage, measure_leakage
-from promptkit.errors import DataError, SettingError, explain
+from promptkit.errors import DataError, SettingError, error_message
 from promptkit.types import Example
 
 __all__ = ["SPLIT_NAMES", "Data", "Split", "divide"]
@@ -161,8 +161,8 @@ def check_shares(split: object) -> tuple[float, float, float]:
         shares = ()
     good = len(shares) == 3 and all(math.isfinite(s) and s >= 0 for s in shares) and abs(sum(shares) - 1) < 1e-6
     if not good:
-        must = "three shares of at least 0 that sum to 1 (train, dev, test)"
-        raise SettingError(explain("split", of="load_examples", must=must, got=split))
+        expected = "three shares of at least 0 that sum to 1 (train, dev, test)"
+        raise SettingError(error_message("split", of="load_examples", expected=expected, got=split))
     return (shares[0], shares[1], shares[2])
 
 
@@ -200,9 +200,9 @@ def divide(
     filled = [split for split in ("test", "dev", "train") if wanted[split] > 0]
     if len(blocks) < len(filled):
         what = "groups" if any(example.group for example in examples) else "items"
-        must = f"at least {len(filled)} different {what} to fill {len(filled)} splits"
-        do = "give more rows, or put all into one split, for example split=(0, 0, 1)"
-        raise DataError(explain("rows", of=name, must=must, got=len(blocks), do=do))
+        expected = f"at least {len(filled)} different {what} to fill {len(filled)} splits"
+        hint = "give more rows, or put all into one split, for example split=(0, 0, 1)"
+        raise DataError(error_message("rows", of=name, expected=expected, got=len(blocks), hint=hint))
     queue = sorted(blocks, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
     places: dict[str, list[int]] = {split: [] for split in SPLIT_NAMES}
     for at, split in enumerate(filled):

@@ -17,8 +17,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptkit.backends.base import innermost
-from promptkit.errors import SettingError, UnsupportedError, explain, one_of
+from promptkit.backends.base import unwrap
+from promptkit.errors import SettingError, UnsupportedError, error_message, one_of
 from promptkit.export import write
 from promptkit.export.vllm import check_vllm
 from promptkit.export.write import Learned
@@ -57,7 +57,7 @@ def export(predictor: Learned, folder: str | os.PathLike[str], to: str = "peft")
         >>> predictor.export("out", to="merged")  # doctest: +SKIP
     """
     if to not in FORMS:
-        raise SettingError(explain("to", of="export", must=one_of(FORMS), got=to))
+        raise SettingError(error_message("to", of="export", expected=one_of(FORMS), got=to))
     _check_weights(predictor, to)
     backend = _local(predictor)
     for weights in (predictor.lora, predictor.soft_prompt):
@@ -85,23 +85,27 @@ def _check_weights(predictor: Learned, to: str) -> None:
     has = " and ".join(name for name, one in (("a LoRA", lora), ("a soft prompt", soft)) if one is not None)
     of = f"export to {to!r}"
     if not has:
-        do = "fit pk.LoRA or pk.SoftPrompt; a predictor that prompts is kept with save"
-        raise SettingError(explain("weights", of=of, must="there", got=None, do=do))
+        hint = "fit pk.LoRA or pk.SoftPrompt; a predictor that prompts is kept with save"
+        raise SettingError(error_message("weights", of=of, expected="there", got=None, hint=hint))
     if to == "merged" and (lora is None or soft is not None):
-        must = "a LoRA alone"
-        raise SettingError(explain("weights", of=of, must=must, got=has, do="use to='baked', which keeps soft prompts"))
+        expected = "a LoRA alone"
+        raise SettingError(
+            error_message("weights", of=of, expected=expected, got=has, hint="use to='baked', which keeps soft prompts")
+        )
     if to in ("baked", "prompt-embeds") and soft is None:
-        raise SettingError(explain("weights", of=of, must="a soft prompt", got=has, do="use to='merged' or 'peft'"))
+        raise SettingError(
+            error_message("weights", of=of, expected="a soft prompt", got=has, hint="use to='merged' or 'peft'")
+        )
     if to in ("baked", "prompt-embeds") and soft is not None and soft.kind == "prefix":
-        must = "vectors before the text, and a prefix is keys and values inside the model"
-        raise SettingError(explain("weights", of=of, must=must, got="a prefix", do="use to='peft'"))
+        expected = "vectors before the text, and a prefix is keys and values inside the model"
+        raise SettingError(error_message("weights", of=of, expected=expected, got="a prefix", hint="use to='peft'"))
 
 
 def _local(predictor: Learned) -> LocalBackend:
     from promptkit.backends import LocalBackend  # loads torch, which a refused call need not pay for
 
-    backend = innermost(predictor.backend)
+    backend = unwrap(predictor.backend)
     if not isinstance(backend, LocalBackend):
-        must = "a LocalBackend, whose model the weights belong to"
-        raise UnsupportedError(explain("backend", of="export", must=must, got=type(backend).__name__))
+        expected = "a LocalBackend, whose model the weights belong to"
+        raise UnsupportedError(error_message("backend", of="export", expected=expected, got=type(backend).__name__))
     return backend

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
-from promptkit.backends.local_models import no_progress_bars
-from promptkit.backends.local_weights import fold_lora, soft_vectors
+from promptkit.backends.local.adapters import fold_lora, soft_vectors
+from promptkit.backends.local.model import no_progress_bars
 from promptkit.errors import BackendError, UnsupportedError
 from promptkit.export.tokens import check_front, with_soft_tokens
 from promptkit.export.write import Learned
-from promptkit.training.twin import make_twin
+from promptkit.training.clone import clone_sharing_weights
 from promptkit.types import JSONObject, Weights
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def write_baked(predictor: Learned, backend: LocalBackend, stage: Path) -> JSONO
 def _copy(backend: LocalBackend) -> Any:
     """Copies the modules of a model; numbers are shared until they are replaced."""
     with backend.lock:  # a batch may be putting hooks on the modules that are copied
-        return make_twin(backend.model).requires_grad_(False)
+        return clone_sharing_weights(backend.model).requires_grad_(False)
 
 
 def _merge(model: Any, lora: Weights) -> None:

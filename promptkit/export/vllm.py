@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from promptkit.artifact.checks import MAX_JSON, parse_json
-from promptkit.artifact.manifest import read_file
-from promptkit.artifact.peft_config import MODULE_NAME
-from promptkit.artifact.tensors import check_safetensors
-from promptkit.artifact.weights import CONFIG_FILE, MAX_BYTES, TENSOR_FILE, not_finite
-from promptkit.errors import ArtifactError, SettingError, explain, one_of
+from promptkit.artifacts.checks import MAX_JSON, parse_json
+from promptkit.artifacts.manifest import read_file
+from promptkit.artifacts.peft_config import MODULE_NAME
+from promptkit.artifacts.tensors import check_safetensors
+from promptkit.artifacts.weights import CONFIG_FILE, MAX_BYTES, TENSOR_FILE, not_finite
+from promptkit.errors import ArtifactError, SettingError, error_message, one_of
 
 __all__ = ["check_vllm"]
 
@@ -57,7 +57,9 @@ def check_vllm(folder: str | os.PathLike[str], max_lora_rank: int = 16) -> list[
         ['adapter_config.json is missing: no folder in the format of PEFT']
     """
     if max_lora_rank not in RANKS:
-        raise SettingError(explain("max_lora_rank", of="check_vllm", must=one_of(map(str, RANKS)), got=max_lora_rank))
+        raise SettingError(
+            error_message("max_lora_rank", of="check_vllm", expected=one_of(map(str, RANKS)), got=max_lora_rank)
+        )
     path = Path(os.path.abspath(folder))
     try:
         data = read_file(path / CONFIG_FILE, MAX_JSON, CONFIG_FILE)
@@ -77,8 +79,8 @@ def check_vllm(folder: str | os.PathLike[str], max_lora_rank: int = 16) -> list[
 def _kind(config: dict[str, Any]) -> list[str]:
     kind = config.get("peft_type")
     if kind in ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"):
-        do = "" if kind == "PREFIX_TUNING" else "; export it with to='prompt-embeds', or to='baked'"
-        return [f"peft_type is {kind}: vLLM takes no soft prompt as an adapter{do}"]
+        hint = "" if kind == "PREFIX_TUNING" else "; export it with to='prompt-embeds', or to='baked'"
+        return [f"peft_type is {kind}: vLLM takes no soft prompt as an adapter{hint}"]
     if kind == "ADALORA":
         return ["peft_type is ADALORA, whose tensors vLLM does not know; export it with to='merged'"]
     if kind != "LORA":
@@ -93,8 +95,8 @@ def _rank(config: dict[str, Any], limit: int) -> list[str]:
     problems = []
     if rank > limit:
         enough = next((str(one) for one in RANKS if one >= rank), None)
-        do = f"start vLLM with --max-lora-rank {enough}" if enough else f"train with a rank of at most {RANKS[-1]}"
-        problems.append(f"r is {rank}, above the server's max_lora_rank of {limit}; {do}")
+        hint = f"start vLLM with --max-lora-rank {enough}" if enough else f"train with a rank of at most {RANKS[-1]}"
+        problems.append(f"r is {rank}, above the server's max_lora_rank of {limit}; {hint}")
     for field in ("rank_pattern", "alpha_pattern"):
         if config.get(field):
             problems.append(
@@ -200,9 +202,9 @@ def _shapes(tensors: Tensors, rank: object) -> list[str]:
     ]
     if not wrong:
         return []
-    must = f"[{rank}, inputs]" if wrong[0].endswith(_DOWN) else f"[outputs, {rank}]"
+    expected = f"[{rank}, inputs]" if wrong[0].endswith(_DOWN) else f"[outputs, {rank}]"
     return [
-        f"the tensor {wrong[0]!r:.200} has shape {list(tensors[wrong[0]][1])} and must be {must} by r{_others(wrong)}"
+        f"the tensor {wrong[0]!r:.200} has shape {list(tensors[wrong[0]][1])} and must be {expected} by r{_others(wrong)}"
     ]
 
 

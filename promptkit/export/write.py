@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from promptkit import __version__
-from promptkit.artifact.weights import weights_to_files
-from promptkit.errors import ArtifactError, check_path, explain
+from promptkit.artifacts.weights import weights_to_files
+from promptkit.errors import ArtifactError, check_path, error_message
 from promptkit.types import JSONObject, Weights
 
 if TYPE_CHECKING:
@@ -89,12 +89,14 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
     Raises:
         ArtifactError: There is something already; an export replaces nothing.
     """
-    text = str(check_path(folder, "folder", of="export", error=ArtifactError, must="the path of a folder"))
+    text = str(check_path(folder, "folder", of="export", error=ArtifactError, expected="the path of a folder"))
     path = Path(os.path.abspath(text))
     try:
         if os.path.lexists(path) and (not path.is_dir() or path.is_symlink() or any(path.iterdir())):
-            must = "new or empty, because an export replaces nothing"
-            raise ArtifactError(explain("folder", of="export", must=must, got=text, do="name another, or remove it"))
+            expected = "new or empty, because an export replaces nothing"
+            raise ArtifactError(
+                error_message("folder", of="export", expected=expected, got=text, hint="name another, or remove it")
+            )
     except OSError as error:
         raise ArtifactError(f"export: {text!r} cannot be read: {error.strerror}; name another folder") from None
     return path

@@ -17,6 +17,6 @@ from promptkit.ladder.budget import Budget
 from promptkit.ladder.climbing import ClimbResult, climb
 from promptkit.ladder.reading import load_record
 from promptkit.ladder.record import Record
-from promptkit.ladder.rungs import Handed, Ready, Rung
+from promptkit.ladder.rungs import Prior, Ready, Rung
 
-__all__ = ["Budget", "ClimbResult", "Handed", "Ready", "Record", "Rung", "climb", "load_record"]
+__all__ = ["Budget", "ClimbResult", "Prior", "Ready", "Record", "Rung", "climb", "load_record"]

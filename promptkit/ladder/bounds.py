@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from promptkit.ladder.looks import MARGIN_LEVEL, labels, runs
+from promptkit.ladder.sequential_test import MARGIN_LEVEL, labels, runs
 from promptkit.statistics import Sequential, above, mean_interval
 
-__all__ = ["MeanBounds", "can_win"]
+__all__ = ["ConfidenceSequence", "can_win"]
 
 SHARE = 0.25
 """Part of a level that is spent on looks along the way; the rest is for the last one."""
@@ -41,7 +41,7 @@ def can_win(scores: Sequence[float], margin: float, alpha: float, planned: int, 
     return 0.5**units <= alpha and above(room, margin, groups=labels(groups)) <= MARGIN_LEVEL
 
 
-class MeanBounds:
+class ConfidenceSequence:
     """Bounds of a mean score that may be looked at at any time, and are sharper when all items are judged.
 
     Args:
@@ -49,7 +49,7 @@ class MeanBounds:
         planned: Number of items there are.
 
     Example:
-        >>> bounds = MeanBounds(alpha=0.05, planned=100)
+        >>> bounds = ConfidenceSequence(alpha=0.05, planned=100)
         >>> bounds.add([1.0] * 100)
         >>> bounds.low > 0.93, bounds.high
         (True, 1.0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 from promptkit.ladder.journal import Journal
-from promptkit.ladder.journaled import JournaledBackend
+from promptkit.ladder.journaled_backend import JournaledBackend
 
-__all__ = ["Budget", "Purse"]
+__all__ = ["Budget", "BudgetTracker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,16 @@ class Budget:
         minutes: object = self.minutes
         good = isinstance(minutes, int | float) and not isinstance(minutes, bool) and math.isfinite(minutes)
         if minutes is not None and not (good and self.minutes > 0):  # type: ignore[operator]
-            raise SettingError(explain("minutes", of="Budget", must="a number above 0, or None", got=minutes))
+            raise SettingError(error_message("minutes", of="Budget", expected="a number above 0, or None", got=minutes))
         for name in ("tokens", "calls"):
             value: object = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise SettingError(explain(name, of="Budget", must="an integer of at least 1, or None", got=value))
+                raise SettingError(
+                    error_message(name, of="Budget", expected="an integer of at least 1, or None", got=value)
+                )
 
 
-class Purse:
+class BudgetTracker:
     """Tells whether a budget is spent, and answers the same question the same way after a crash.
 
     Args:
@@ -112,9 +114,9 @@ class Purse:
         ):
             if limit is not None and limit < value:
                 least = math.ceil(10 * value) / 10 if name == "minutes" else value
-                do = "a climb that is continued may be given more, and not less than it has spent"
-                must = f"at least {least:g}, which the climb has spent"
-                raise SettingError(explain(name, of="Budget", must=must, got=limit, do=do))
+                hint = "a climb that is continued may be given more, and not less than it has spent"
+                expected = f"at least {least:g}, which the climb has spent"
+                raise SettingError(error_message(name, of="Budget", expected=expected, got=limit, hint=hint))
 
     def time_is_up(self, moment: str, *, reserve: float = 0.0) -> str:
         """Says that the next piece of work would not fit into the time.

@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Literal
 
 from promptkit.adapters import PlanPredictor, Predictor
-from promptkit.adapters.base import as_queries
+from promptkit.adapters.base import parse_queries
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
 from promptkit.data import Data, Split
 from promptkit.data.groups import Group
-from promptkit.errors import LeakageError, PromptkitError, check_path, explain
-from promptkit.evaluation import Report, evaluate
-from promptkit.ladder.ascent import Ascent, Rules
-from promptkit.ladder.budget import Budget, Purse
-from promptkit.ladder.chronicle import Chronicle, report_from
-from promptkit.ladder.fitting import ClimbProgress, Workshop
+from promptkit.errors import LeakageError, PromptkitError, check_path, error_message
+from promptkit.evaluation.scoring import Report, evaluate
+from promptkit.ladder.budget import Budget, BudgetTracker
+from promptkit.ladder.candidate import Candidate
+from promptkit.ladder.cross_fitting import Pool, make_pool
+from promptkit.ladder.fitting import ClimbProgress, RunContext
+from promptkit.ladder.held_out import HeldOutTest
 from promptkit.ladder.journal import JournalError
-from promptkit.ladder.journaled import JournaledBackend
-from promptkit.ladder.judging import Contender
-from promptkit.ladder.pool import Pool, make_pool
+from promptkit.ladder.journaled_backend import JournaledBackend
+from promptkit.ladder.loop import Rules, SearchLoop
 from promptkit.ladder.record import Record
+from promptkit.ladder.recorder import Recorder, report_from
 from promptkit.ladder.rungs import RungsLike, make_rungs
-from promptkit.ladder.sealed import SealedTest
 from promptkit.ladder.setup import (
     RunFolder,
     check_kinds,
@@ -40,7 +40,7 @@ from promptkit.ladder.setup import (
 )
 from promptkit.ladder.table import table
 from promptkit.metrics import get_metric
-from promptkit.task import Task
+from promptkit.tasks.task import Task
 from promptkit.types import JSONObject, Queries, Query
 
 __all__ = ["ClimbResult", "climb"]
@@ -69,7 +69,7 @@ class ClimbResult:
             path: The file.
         """
         # The room that draws lies above this one, which must work without it.
-        importlib.import_module("promptkit.report").write_report(self.record, path)
+        importlib.import_module("promptkit.html").write_report(self.record, path)
 
     def __str__(self) -> str:
         """The answer and the table."""
@@ -101,7 +101,7 @@ def climb(
 
     Rungs are tried from cheap to dear. Each is fitted on train, with what the rungs below it leave, and judged on dev
     item by item against the kept one. It is kept only if a paired test shows a gain, at an error rate that all rungs
-    share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see ``promptkit.ladder.looks``).
+    share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see ``promptkit.ladder.sequential_test``).
     The climb stops when the lower bound of the kept rung reaches the target, when not even a faultless rung
     could be shown to gain the margin, at the end of the budget, or at the top. Then the winner is scored on test, once.
 
@@ -132,7 +132,7 @@ def climb(
         on_leakage: ``fail`` refuses data in which an item stands in two splits; ``force`` climbs all the same, and the
             record says so.
         folds: Cross-fitting, by which small dev sets are stretched: number of folds, 0 for none, ``auto`` for 5 where
-            dev has fewer than 100 items (see ``promptkit.ladder.pool``).
+            dev has fewer than 100 items (see ``promptkit.ladder.cross_fitting``).
         block: Items judged between two looks.
         retries: Further tries of a rung whose model failed; every try stands in the record.
         progress: Called as ``progress(what, done, total, seconds_left)``.
@@ -172,20 +172,22 @@ def climb(
         get_metric(metric).score(example.target, example.targets)  # a target without anything to see ends it here
     run = RunFolder(check_path(folder, "folder", of="climb") if folder is not None else None, resume=resume)
     try:
-        sealed = SealedTest(data.test, run.journal)
+        sealed = HeldOutTest(data.test, run.journal)
         queries = _unlabelled(task, unlabelled, pool, sealed, on_leakage)
         model = JournaledBackend(backend, run.journal)
-        purse = Purse(budget, run.journal, model)
-        work = Workshop(model, run.journal, pool, metric, seed, run.path, progress, purse.seconds_left, purse.mark)
+        tracker = BudgetTracker(budget, run.journal, model)
+        work = RunContext(
+            model, run.journal, pool, metric, seed, run.path, progress, tracker.seconds_left, tracker.mark
+        )
         rules = Rules(wanted, margin, confidence, block, retries, len(sealed), queries)
-        chronicle = Chronicle(
+        chronicle = Recorder(
             task, data.name, (data.train, data.dev), data.leakage, forced, work, rules, budget, ladder, sealed
         )
-        _extend(run, chronicle.identity(_digest(queries)), purse)
+        _extend(run, chronicle.identity(_digest(queries)), tracker)
         chronicle.begin()
-        ascent = Ascent(work, ladder, purse, rules, after=lambda: chronicle.save(ascent))
+        ascent = SearchLoop(work, ladder, tracker, rules, after=lambda: chronicle.save(ascent))
         decision = ascent.run()
-        kept = ascent.kept.contender if ascent.kept is not None else None
+        kept = ascent.kept.candidate if ascent.kept is not None else None
         test, split, error = _score_once(kept, sealed, work, confidence)
         record = chronicle.finish(ascent, decision, test, split, error)
         winner = kept.predictor if kept is not None else None
@@ -197,19 +199,19 @@ def climb(
 
 
 def _unlabelled(
-    task: Task, queries: Queries | None, pool: Pool, sealed: SealedTest, on_leakage: str
+    task: Task, queries: Queries | None, pool: Pool, sealed: HeldOutTest, on_leakage: str
 ) -> list[Query] | None:
     """Checks that no question on which rungs are judged or tested is among those to learn from."""
     if queries is None:
         return None
-    known = as_queries(task, queries)
-    judged = {one.query.key for one in (*pool.examples, *pool.lesson.tuning)}
+    known = parse_queries(task, queries)
+    judged = {one.query.key for one in (*pool.examples, *pool.fit_split.tuning)}
     judged |= sealed.queries("comparison of unlabelled queries with its questions")
     shared = [query.id for query in known if query.key in judged]
     if shared and on_leakage != "force":
-        must = "questions on which nothing is judged or chosen"
-        do = f"remove these {len(shared)}, or pass on_leakage='force'"
-        raise LeakageError(explain("unlabelled", of="climb", must=must, got=shared, do=do))
+        expected = "questions on which nothing is judged or chosen"
+        hint = f"remove these {len(shared)}, or pass on_leakage='force'"
+        raise LeakageError(error_message("unlabelled", of="climb", expected=expected, got=shared, hint=hint))
     return [query for query in known if query.key not in judged]
 
 
@@ -217,17 +219,17 @@ def _digest(queries: list[Query] | None) -> str:
     return "" if queries is None else digest(" ".join(query.key for query in queries))
 
 
-def _extend(run: RunFolder, facts: JSONObject, purse: Purse) -> None:
+def _extend(run: RunFolder, facts: JSONObject, tracker: BudgetTracker) -> None:
     """Lets a climb go on with another budget or further rungs; anything else that differs is refused."""
     journal = run.journal
     changes = same_climb(journal, facts, run.path.name if run.path else "climb")
     if changes:
-        purse.check_covers(journal.elapsed_before)
+        tracker.check_covers(journal.elapsed_before)
         journal.put_all({"climb": facts, f"extended:{journal.count('extended:')}": changes})
 
 
 def _score_once(
-    kept: Contender | None, sealed: SealedTest, work: Workshop, confidence: float
+    kept: Candidate | None, sealed: HeldOutTest, work: RunContext, confidence: float
 ) -> tuple[Report | None, Split | None, str]:
     """Scores the winner on test, unless that is done: then the score comes out of the journal."""
     if kept is None or not len(sealed):
@@ -259,7 +261,7 @@ def _score_once(
     return report, split, error
 
 
-def _test_items(kept: Contender, items: int, work: Workshop) -> int:
+def _test_items(kept: Candidate, items: int, work: RunContext) -> int:
     """Returns on how many test items there is time to score the winner, by its pace on dev."""
     left = work.seconds_left()
     if left is None or kept.pace is None or kept.pace * items <= left:

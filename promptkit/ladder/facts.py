@@ -12,9 +12,9 @@ __all__ = [
     "DataFacts",
     "Facts",
     "FitFacts",
+    "InterimAnalysis",
     "Item",
     "LeakageFacts",
-    "Look",
     "ModelFacts",
     "Outcome",
     "PairedTest",
@@ -51,7 +51,7 @@ class Bounds(Facts):
     method: str
 
 
-class Look(Facts):
+class InterimAnalysis(Facts):
     """One look at a running comparison.
 
     Attributes:
@@ -85,7 +85,7 @@ class PairedTest(Facts):
         better: Items on which this rung scored higher.
         worse: Items on which the kept one did.
         equal: Items on which both scored the same.
-        looks: Every look that was taken, in order.
+        analyses: Every look that was taken, in order.
         method: The test, for people.
     """
 
@@ -103,7 +103,7 @@ class PairedTest(Facts):
     better: int
     worse: int
     equal: int
-    looks: tuple[Look, ...]
+    analyses: tuple[InterimAnalysis, ...]
     method: str
 
 

@@ -16,15 +16,15 @@ from typing import Any
 from promptkit.adapters import PlanPredictor, Predictor, load
 from promptkit.data import Split
 from promptkit.errors import ArtifactError, BackendError, ContextLengthError, TrainingStopped, UnsupportedError
+from promptkit.ladder.cross_fitting import FitSplit, Pool
 from promptkit.ladder.facts import FitFacts
 from promptkit.ladder.journal import Journal, JournalError
-from promptkit.ladder.journaled import JournaledBackend, OutOfTime
+from promptkit.ladder.journaled_backend import JournaledBackend, OutOfTime
 from promptkit.ladder.memory import peak_memory, start_measuring
-from promptkit.ladder.pool import Lesson, Pool
 from promptkit.ladder.rungs import Ready
 from promptkit.types import JSONObject
 
-__all__ = ["ClimbProgress", "Fitted", "RungError", "Workshop", "fit_once"]
+__all__ = ["ClimbProgress", "Fitted", "RunContext", "RungError", "fit_once"]
 
 OVERRUN = 1.25
 """How far a fit may overrun its seconds before it is cut off."""
@@ -70,7 +70,7 @@ class RungError(Exception):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class RunContext:
     """What every rung works with.
 
     Attributes:
@@ -112,14 +112,14 @@ class Fitted:
     peak: int
 
 
-def fit_once(work: Workshop, key: str, label: str, lesson: Lesson, ready: Callable[[], Ready]) -> Fitted:
+def fit_once(work: RunContext, key: str, label: str, fit_split: FitSplit, ready: Callable[[], Ready]) -> Fitted:
     """Fits, or loads what was fitted before the climb was cut off.
 
     Args:
         work: What it works with.
         key: Name of the fit, unique in the climb; also of its folder.
         label: What people are shown.
-        lesson: Examples to learn from, and those for choices of the fit.
+        fit_split: Examples to learn from, and those for choices of the fit.
         ready: Makes the rung ready; called only if something has to be fitted.
 
     Returns:
@@ -137,7 +137,7 @@ def fit_once(work: Workshop, key: str, label: str, lesson: Lesson, ready: Callab
         return Fitted(predictor, FitFacts.model_validate(kept["facts"]), kept["peak"])
     try:
         # Of a fit that is journaled but cannot be loaded, every call comes out of the journal.
-        fitted = _fit(work, key, label, lesson, ready)
+        fitted = _fit(work, key, label, fit_split, ready)
     except (JournalError, TrainingStopped):  # the climb is told to end here; it can go on from here later
         raise
     except Exception as error:  # whatever a stranger's adapter raises costs its rung, not the climb
@@ -150,7 +150,7 @@ def fit_once(work: Workshop, key: str, label: str, lesson: Lesson, ready: Callab
     return Fitted(fitted.predictor, FitFacts.model_validate(kept["facts"]), kept["peak"])
 
 
-def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[], Ready]) -> Fitted:
+def _fit(work: RunContext, key: str, label: str, fit_split: FitSplit, make: Callable[[], Ready]) -> Fitted:
     show = work.show(label)
     if show is not None:
         show(0, 1)
@@ -164,10 +164,10 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
     if "progress" in takes:
         options["progress"] = show
     first = {example.query.key for example in ready.first}
-    examples = Split("train", (*ready.first, *(one for one in lesson.train if one.query.key not in first)))
+    examples = Split("train", (*ready.first, *(one for one in fit_split.train if one.query.key not in first)))
     try:
         with work.backend.until(ready.seconds, grace=OVERRUN):
-            predictor = ready.adapter.fit(examples, work.backend, dev=lesson.tuning, seed=work.seed, **options)
+            predictor = ready.adapter.fit(examples, work.backend, dev=fit_split.tuning, seed=work.seed, **options)
     except OutOfTime:
         text = f"fitting did not fit into its share of the budget, {ready.seconds or 0:.2g} s"
         raise RungError(text, no_time=True) from None
@@ -188,8 +188,8 @@ def _fit(work: Workshop, key: str, label: str, lesson: Lesson, make: Callable[[]
         trainable_parameters=getattr(training, "trainable_parameters", 0),
         artifact=artifact,
         artifact_bytes=size,
-        examples=len(lesson.train),
-        tuning=len(lesson.tuning),
+        examples=len(fit_split.train),
+        tuning=len(fit_split.tuning),
         notes=_finite(notes),
     )
     return Fitted(predictor, facts, peak_memory())
@@ -229,7 +229,7 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _loaded(work: Workshop, artifact: str) -> Predictor | None:
+def _loaded(work: RunContext, artifact: str) -> Predictor | None:
     if not artifact or work.folder is None or not re.fullmatch(r"fits/[\w.-]+", artifact):
         return None
     try:

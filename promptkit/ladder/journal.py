@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from promptkit.errors import ArtifactError, SettingError, explain, opens
+from promptkit.errors import ArtifactError, SettingError, error_message, opens
 
 __all__ = ["Journal", "JournalError", "RunLock", "open_regular"]
 
@@ -204,9 +204,11 @@ class RunLock:
             _lock(self._file)
         except OSError:
             self._file.close()
-            do = "wait for it to end, or choose another folder"
-            must = "used by one climb at a time; another process works there"
-            raise SettingError(explain("folder", of="climb", must=must, got=folder.name, do=do)) from None
+            hint = "wait for it to end, or choose another folder"
+            expected = "used by one climb at a time; another process works there"
+            raise SettingError(
+                error_message("folder", of="climb", expected=expected, got=folder.name, hint=hint)
+            ) from None
 
     def release(self) -> None:
         """Lets others in."""

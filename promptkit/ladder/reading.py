@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from promptkit.errors import ArtifactError, explain, opens
+from promptkit.errors import ArtifactError, error_message, opens
 from promptkit.ladder.record import FORMAT, Record
 
 __all__ = ["load_record"]
@@ -45,8 +45,8 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         with open(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
             facts = os.fstat(opened.fileno())
             if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_BYTES:
-                must = f"a regular file of at most {MAX_BYTES} bytes"
-                raise ArtifactError(explain("the record", of=file.name, must=must, got=facts.st_size))
+                expected = f"a regular file of at most {MAX_BYTES} bytes"
+                raise ArtifactError(error_message("the record", of=file.name, expected=expected, got=facts.st_size))
             data = opened.read()
     except FileNotFoundError:
         raise ArtifactError(f"{file.name}: a decision record must be there, got nothing") from None
@@ -57,7 +57,7 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{file.name} is no decision record: {error!s:.120}") from None
     if not isinstance(values, dict):
-        raise ArtifactError(explain("the record", of=file.name, must="a JSON object", got=values))
+        raise ArtifactError(error_message("the record", of=file.name, expected="a JSON object", got=values))
     version = values.get("format")
     if isinstance(version, int) and version > FORMAT:
         needs = str(values.get("needs", "a newer version"))[:20]
@@ -70,11 +70,11 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         if fault["type"] == "value_error":  # of the whole, which would not fit into a message
             raise ArtifactError(f"{file.name}: the record must be {_must(fault['msg'])}") from None
         raise ArtifactError(
-            explain(where or "the record", of=file.name, must=_must(fault["msg"]), got=fault["input"])
+            error_message(where or "the record", of=file.name, expected=_must(fault["msg"]), got=fault["input"])
         ) from None
     if "sha256" not in values:
-        do = "take the file that the climb wrote, or continue the climb, which writes it again"
-        raise ArtifactError(explain("sha256", of=file.name, must="there", got=None, do=do))
+        hint = "take the file that the climb wrote, or continue the climb, which writes it again"
+        raise ArtifactError(error_message("sha256", of=file.name, expected="there", got=None, hint=hint))
     return record
 
 

@@ -35,12 +35,12 @@ from promptkit.types import JSONObject
 
 __all__ = [
     "FORMAT",
-    "Attempt",
     "Decision",
     "Record",
     "Stopped",
     "TestFacts",
     "TestRead",
+    "Trial",
     "Verdict",
 ]
 
@@ -72,7 +72,7 @@ Stopped = Literal["target", "ceiling", "budget", "top", "nothing"]
 spent; the last rung was tried; no rung could be judged."""
 
 
-class Attempt(Facts):
+class Trial(Facts):
     """One try of one rung, successful or not.
 
     Attributes:
@@ -84,7 +84,7 @@ class Attempt(Facts):
         verdict: What became of it.
         reason: Why, in a sentence.
         detail: What it is in a few words, for example ``"8 shots"``.
-        handed: What it got from the rungs below.
+        prior: What it got from the rungs below.
         score: Mean score on the judged items with its interval.
         lower_bound: Always-valid lower bound of the mean, which a target is compared with.
         upper_bound: Always-valid upper bound.
@@ -106,7 +106,7 @@ class Attempt(Facts):
     verdict: Verdict
     reason: str
     detail: str = ""
-    handed: tuple[str, ...] = ()
+    prior: tuple[str, ...] = ()
     score: Bounds | None = None
     lower_bound: float | None = None
     upper_bound: float | None = None
@@ -212,7 +212,7 @@ class Record(Facts):
         model: The model.
         data: The data.
         settings: The settings of the climb.
-        attempts: Every try of every rung, in order, those that failed or were not tried included.
+        trials: Every try of every rung, in order, those that failed or were not tried included.
         decision: The outcome; ``None`` while the climb is running.
         test: The winner on the test split; ``None`` while the climb is running.
         items: The judged items by key ("dev/3").
@@ -239,7 +239,7 @@ class Record(Facts):
     model: ModelFacts
     data: DataFacts
     settings: Settings
-    attempts: tuple[Attempt, ...] = ()
+    trials: tuple[Trial, ...] = ()
     decision: Decision | None = None
     test: TestFacts | None = None
     items: dict[str, Item] = Field(default_factory=dict)
@@ -255,19 +255,19 @@ class Record(Facts):
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
 
-    def __getitem__(self, rung: str) -> Attempt:
+    def __getitem__(self, rung: str) -> Trial:
         """Returns the last attempt of a rung.
 
         Raises:
             KeyError: No rung of this name was planned.
         """
-        for attempt in reversed(self.attempts):
-            if attempt.rung == rung:
-                return attempt
+        for trial in reversed(self.trials):
+            if trial.rung == rung:
+                return trial
         raise KeyError(rung)
 
     @property
-    def winner(self) -> Attempt | None:
+    def winner(self) -> Trial | None:
         """The attempt that won, or ``None``."""
         return self[self.decision.winner] if self.decision is not None and self.decision.winner is not None else None
 
@@ -305,16 +305,16 @@ class Record(Facts):
     @model_validator(mode="after")
     def _check_links(self) -> Record:
         """Refuses outcomes of items, and a winner, that the record does not hold."""
-        for attempt in self.attempts:
-            named = [*(one.item for one in attempt.outcomes), *(one.item for one in attempt.prompts)]
+        for trial in self.trials:
+            named = [*(one.item for one in trial.outcomes), *(one.item for one in trial.prompts)]
             if foreign := [item for item in named if item not in self.items]:
-                raise ValueError(f"of items that the record holds; {attempt.rung!r:.40} names {foreign[0]!r:.40}")
+                raise ValueError(f"of items that the record holds; {trial.rung!r:.40} names {foreign[0]!r:.40}")
         test = self.test
         foreign = [one.item for one in test.outcomes if one.item not in test.items] if test is not None else []
         if foreign:
             raise ValueError(f"of test items that the record holds; an outcome names {foreign[0]!r:.40}")
         winner = self.decision.winner if self.decision is not None else None
-        if winner is not None and not any(one.rung == winner and one.judged for one in self.attempts):
+        if winner is not None and not any(one.rung == winner and one.judged for one in self.trials):
             raise ValueError(f"of a winner that was judged; the decision names {winner!r:.40}")
         return self
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from promptkit.adapters import Adapter, ChainOfThought, FewShot, PlanPredictor, Predictor, adapter_settings
-from promptkit.errors import SettingError, explain, one_of
-from promptkit.task import Task
+from promptkit.errors import SettingError, error_message, one_of
+from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject, Queries
 
-__all__ = ["Handed", "Ready", "Rung", "RungsLike", "default_rungs", "describe", "make_rungs", "settings_of"]
+__all__ = ["Prior", "Ready", "Rung", "RungsLike", "default_rungs", "describe", "make_rungs", "settings_of"]
 
 SHOTS, REASONED_SHOTS = 8, 4
 """Demonstrations of the default rungs."""
@@ -22,7 +22,7 @@ SAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class Prior:
     """What the rungs below leave.
 
     Attributes:
@@ -48,14 +48,14 @@ class Ready:
         adapter: The adapter with all its settings.
         first: Examples that are put before the others of train, for adapters that take the first.
         options: Further arguments of its ``fit``.
-        handed: What it got from below, for people.
+        prior: What it got from below, for people.
         seconds: Seconds that its fit may take; ``None`` without a limit. The climb fills it in.
     """
 
     adapter: Adapter
     first: tuple[Example, ...] = ()
     options: JSONObject = field(default_factory=dict)
-    handed: tuple[str, ...] = ()
+    prior: tuple[str, ...] = ()
     seconds: float | None = None
 
 
@@ -71,7 +71,7 @@ class Rung:
     """
 
     name: str
-    ready: Callable[[Handed], Ready]
+    ready: Callable[[Prior], Ready]
     left_out: str = ""
     plan: JSONObject = field(default_factory=dict)
 
@@ -110,8 +110,8 @@ def make_rungs(rungs: RungsLike, task: Task, train: Sequence[Example]) -> tuple[
     if rungs == "default":
         return default_rungs(task, train)
     if isinstance(rungs, str) or not isinstance(rungs, Sequence) or not rungs:
-        must = "'default', or a list of adapters, (name, adapter) pairs or names of default rungs"
-        raise SettingError(explain("rungs", of="climb", must=must, got=rungs))
+        expected = "'default', or a list of adapters, (name, adapter) pairs or names of default rungs"
+        raise SettingError(error_message("rungs", of="climb", expected=expected, got=rungs))
     found: list[Rung] = []
     for item in rungs:
         if isinstance(item, str):
@@ -123,15 +123,15 @@ def make_rungs(rungs: RungsLike, task: Task, train: Sequence[Example]) -> tuple[
         pair: tuple[str, Any] = item if isinstance(item, tuple) and len(item) == 2 else ("", item)
         name, adapter = pair
         if not callable(getattr(adapter, "fit", None)):
-            must = "an adapter, a (name, adapter) pair or a Rung"
-            raise SettingError(explain("a rung", of="climb", must=must, got=adapter))
+            expected = "an adapter, a (name, adapter) pair or a Rung"
+            raise SettingError(error_message("a rung", of="climb", expected=expected, got=adapter))
         own: Any = getattr(adapter, "task", task)
         if own != task:
-            raise SettingError(explain("a rung", of="climb", must=f"for task {task.name!r}", got=own.name))
+            raise SettingError(error_message("a rung", of="climb", expected=f"for task {task.name!r}", got=own.name))
         found.append(_given(name or _fresh(describe(adapter), [rung.name for rung in found]), adapter))
     names = [rung.name for rung in found]
     if "" in names or len(set(names)) < len(names):
-        raise SettingError(explain("rungs", of="climb", must="of different names, none empty", got=names))
+        raise SettingError(error_message("rungs", of="climb", expected="of different names, none empty", got=names))
     return tuple(found)
 
 
@@ -157,9 +157,9 @@ def default_rungs(task: Task, train: Sequence[Example]) -> tuple[Rung, ...]:
     return (
         _given("zero-shot", FewShot(task, shots=0)),
         _given("few-shot", few),
-        Rung("chain of thought with voting", lambda handed: _chain(task, train, handed), reasoned),
-        Rung("soft prompt", lambda handed: _soft_prompt(task, handed)),
-        Rung("LoRA", lambda handed: _lora(task, handed)),
+        Rung("chain of thought with voting", lambda prior: _chain(task, train, prior), reasoned),
+        Rung("soft prompt", lambda prior: _soft_prompt(task, prior)),
+        Rung("LoRA", lambda prior: _lora(task, prior)),
     )
 
 
@@ -191,7 +191,7 @@ def _named(name: str, known: Sequence[Rung]) -> Rung:
     for rung in known:
         if rung.name.casefold().replace("-", " ") == plain:
             return rung
-    raise SettingError(explain("a rung", of="climb", must=one_of(rung.name for rung in known), got=name))
+    raise SettingError(error_message("a rung", of="climb", expected=one_of(rung.name for rung in known), got=name))
 
 
 def _fresh(name: str, taken: Sequence[str]) -> str:
@@ -201,7 +201,7 @@ def _fresh(name: str, taken: Sequence[str]) -> str:
 
 def _given(name: str, adapter: Adapter) -> Rung:
     """A rung whose settings are the caller's; it is handed what its ``fit`` can take."""
-    return Rung(name, lambda handed: _with_lessons(adapter, handed), plan=settings_of(adapter))
+    return Rung(name, lambda prior: _with_training_set(adapter, prior), plan=settings_of(adapter))
 
 
 def settings_of(adapter: Adapter) -> JSONObject:
@@ -212,62 +212,62 @@ def settings_of(adapter: Adapter) -> JSONObject:
         return {"kind": type(adapter).__name__, "shown": repr(adapter)[:500]}
 
 
-def _chain(task: Task, train: Sequence[Example], handed: Handed) -> Ready:
+def _chain(task: Task, train: Sequence[Example], prior: Prior) -> Ready:
     reasons = sum(bool(example.rationale) for example in train)
     shots = max(1, min(REASONED_SHOTS, len(train) // 2))
     bare = reasons < 2 * shots
     adapter = ChainOfThought(task, shots=shots, samples=SAMPLES, stop="beta", bootstrap=bare)
-    if handed.prompt is None:
+    if prior.prompt is None:
         return Ready(adapter)
-    adapter = dataclasses.replace(adapter, instruction=handed.prompt.plan.instruction)
-    demos = tuple(demo for demo in handed.prompt.plan.demos if demo.rationale)[:shots]
-    if bare or handed.prompt.plan.per_query or len(demos) < shots:
-        return Ready(adapter, handed=("instruction of few-shot",))
+    adapter = dataclasses.replace(adapter, instruction=prior.prompt.plan.instruction)
+    demos = tuple(demo for demo in prior.prompt.plan.demos if demo.rationale)[:shots]
+    if bare or prior.prompt.plan.per_query or len(demos) < shots:
+        return Ready(adapter, prior=("instruction of few-shot",))
     return Ready(
-        dataclasses.replace(adapter, select="first"), demos, handed=("instruction and demonstrations of few-shot",)
+        dataclasses.replace(adapter, select="first"), demos, prior=("instruction and demonstrations of few-shot",)
     )
 
 
-def _soft_prompt(task: Task, handed: Handed) -> Ready:
+def _soft_prompt(task: Task, prior: Prior) -> Ready:
     from promptkit.adapters import SoftPrompt  # Only who trains loads the room that trains.
 
-    init: Literal["handdown", "domain"] = "handdown" if _starter(handed) is not None else "domain"
-    adapter = SoftPrompt(task, init=init, reasoned=_reasons(handed), max_minutes=handed.minutes)
-    return _with_lessons(adapter, handed)
+    init: Literal["prompt", "domain"] = "prompt" if _starter(prior) is not None else "domain"
+    adapter = SoftPrompt(task, init=init, reasoned=_reasons(prior), max_minutes=prior.minutes)
+    return _with_training_set(adapter, prior)
 
 
-def _lora(task: Task, handed: Handed) -> Ready:
+def _lora(task: Task, prior: Prior) -> Ready:
     from promptkit.adapters import LoRA  # Only who trains loads the room that trains.
 
-    return _with_lessons(LoRA(task, reasoned=_reasons(handed), max_minutes=handed.minutes), handed)
+    return _with_training_set(LoRA(task, reasoned=_reasons(prior), max_minutes=prior.minutes), prior)
 
 
-def _reasons(handed: Handed) -> bool:
-    return isinstance(handed.predictor, PlanPredictor) and handed.predictor.plan.ask == "reasoned"
+def _reasons(prior: Prior) -> bool:
+    return isinstance(prior.predictor, PlanPredictor) and prior.predictor.plan.ask == "reasoned"
 
 
-def _starter(handed: Handed) -> PlanPredictor | None:
+def _starter(prior: Prior) -> PlanPredictor | None:
     """Finds a predictor from whose prompt vectors can start; one that also labels or reasons is the kept one."""
-    teaches = handed.unlabelled is not None or _reasons(handed)
-    found = handed.predictor if teaches else handed.prompt
+    teaches = prior.unlabelled is not None or _reasons(prior)
+    found = prior.predictor if teaches else prior.prompt
     if isinstance(found, PlanPredictor) and (found.plan.demos or found.plan.instruction):
         return found
     return None
 
 
-def _with_lessons(adapter: Adapter, handed: Handed) -> Ready:
+def _with_training_set(adapter: Adapter, prior: Prior) -> Ready:
     """Hands a teacher and unlabelled queries to a ``fit`` that can take them and has a use for them."""
     if "teacher" not in inspect.signature(adapter.fit).parameters:
         return Ready(adapter)
     options: JSONObject = {}
     told: list[str] = []
-    if getattr(adapter, "init", "") == "handdown" and (starter := _starter(handed)) is not None:
+    if getattr(adapter, "init", "") == "prompt" and (starter := _starter(prior)) is not None:
         options["teacher"] = starter
-        told.append(f"start from the prompt of {handed.kept if starter is handed.predictor else 'few-shot'}")
-    if handed.unlabelled is not None and handed.predictor is not None:
-        options |= {"teacher": handed.predictor, "unlabelled": handed.unlabelled}
-        told.append(f"answers of {handed.kept} to {len(handed.unlabelled)} unlabelled queries")
-    if getattr(adapter, "reasoned", False) and _reasons(handed):
-        options["teacher"] = handed.predictor
-        told.append(f"reasonings of {handed.kept}")
-    return Ready(adapter, options=options, handed=tuple(told))
+        told.append(f"start from the prompt of {prior.kept if starter is prior.predictor else 'few-shot'}")
+    if prior.unlabelled is not None and prior.predictor is not None:
+        options |= {"teacher": prior.predictor, "unlabelled": prior.unlabelled}
+        told.append(f"answers of {prior.kept} to {len(prior.unlabelled)} unlabelled queries")
+    if getattr(adapter, "reasoned", False) and _reasons(prior):
+        options["teacher"] = prior.predictor
+        told.append(f"reasonings of {prior.kept}")
+    return Ready(adapter, options=options, prior=tuple(told))

@@ -13,11 +13,11 @@ from pathlib import Path
 from promptkit.data import Data, Split
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.data.splits import SPLIT_NAMES
-from promptkit.errors import ArtifactError, LeakageError, SettingError, explain
+from promptkit.errors import ArtifactError, LeakageError, SettingError, error_message
 from promptkit.ladder.budget import Budget
 from promptkit.ladder.journal import Journal, RunLock
 from promptkit.metrics import get_metric
-from promptkit.task import Task
+from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject
 
 __all__ = [
@@ -62,13 +62,13 @@ def read_target(target: Mapping[str, float] | None, task: Task) -> tuple[str, fl
     if not target:
         return task.metric, None
     if not isinstance(target, Mapping) or len(target) > 1:
-        must = "one metric with the wanted score, such as {'exact_match': 0.9}"
-        raise SettingError(explain("target", of="climb", must=must, got=target))
+        expected = "one metric with the wanted score, such as {'exact_match': 0.9}"
+        raise SettingError(error_message("target", of="climb", expected=expected, got=target))
     name, value = next(iter(target.items()))
     get_metric(name)
     number: object = value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1:
-        raise SettingError(explain(f"target[{name!r}]", of="climb", must="above 0 and at most 1", got=value))
+        raise SettingError(error_message(f"target[{name!r}]", of="climb", expected="above 0 and at most 1", got=value))
     return name, float(value)
 
 
@@ -92,9 +92,9 @@ def check_numbers(*, margin: object, confidence: object, seed: object, block: ob
         "block": (block, whole(block, 1), "an integer of at least 1"),
         "retries": (retries, whole(retries, 0), "an integer of at least 0"),
     }
-    for name, (value, good, must) in checks.items():
+    for name, (value, good, expected) in checks.items():
         if not good:
-            raise SettingError(explain(name, of="climb", must=must, got=value))
+            raise SettingError(error_message(name, of="climb", expected=expected, got=value))
 
 
 def check_kinds(*, task: object, data: object, budget: object, folder: object) -> None:
@@ -110,15 +110,17 @@ def check_kinds(*, task: object, data: object, budget: object, folder: object) -
         "budget": (budget, isinstance(budget, Budget | None), "a Budget or None", "write it as Budget(minutes=10)"),
         "folder": (folder, path, "a path or None", ""),
     }
-    for name, (value, good, must, do) in checks.items():
+    for name, (value, good, expected, hint) in checks.items():
         if not good:
-            raise SettingError(explain(name, of="climb", must=must, got=value, do=do))
+            raise SettingError(error_message(name, of="climb", expected=expected, got=value, hint=hint))
     assert isinstance(data, Data)
     for name, split in zip(SPLIT_NAMES, data, strict=True):
         wrong = next((one for one in split if not isinstance(one, Example)), None) if _is_split(split) else split
         if wrong is not None:
-            do = "load_examples makes it from files and from lists of dicts"
-            raise SettingError(explain(f"data.{name}", of="climb", must="a Split of Examples", got=wrong, do=do))
+            hint = "load_examples makes it from files and from lists of dicts"
+            raise SettingError(
+                error_message(f"data.{name}", of="climb", expected="a Split of Examples", got=wrong, hint=hint)
+            )
 
 
 def _is_split(value: object) -> bool:
@@ -141,8 +143,8 @@ def with_groups(data: Data, group: Group | None) -> Data:
     if group is None:
         return data
     if not isinstance(group, str | Mapping):
-        must = "a field, 'id', or a mapping from id"
-        raise SettingError(explain("group", of="climb", must=must, got=group))
+        expected = "a field, 'id', or a mapping from id"
+        raise SettingError(error_message("group", of="climb", expected=expected, got=group))
 
     def named(split: Split) -> Split:
         ids, own = [example.id for example in split], [example.group for example in split]
@@ -169,7 +171,7 @@ def check_leakage(data: Data, on_leakage: str) -> bool:
         SettingError: ``on_leakage`` is neither.
     """
     if on_leakage not in ("fail", "force"):
-        raise SettingError(explain("on_leakage", of="climb", must="'fail' or 'force'", got=on_leakage))
+        raise SettingError(error_message("on_leakage", of="climb", expected="'fail' or 'force'", got=on_leakage))
     shared = [one for one in data.leakage.overlaps if one.exact + one.normalised]
     if shared and on_leakage == "fail":
         raise LeakageError(
@@ -220,16 +222,20 @@ class RunFolder:
             raise ArtifactError(f"{folder.name} cannot be read: {error.strerror or error}") from None
         for name, (kind, text) in _KINDS.items():
             if name in found and not kind(found[name]):
-                do = "nothing is written through links or into pipes; choose another folder"
-                raise ArtifactError(explain(name, of=folder.name, must=text, got=_kind(found[name]), do=do))
+                hint = "nothing is written through links or into pipes; choose another folder"
+                raise ArtifactError(
+                    error_message(name, of=folder.name, expected=text, got=_kind(found[name]), hint=hint)
+                )
         others = sorted(name for name in found if name != "lock")
         if JOURNAL in others:
             if not resume:
-                do = "pass resume=True (--resume) to go on with it, or choose another folder"
-                raise SettingError(explain("folder", of="climb", must="new", got=folder.name, do=do))
+                hint = "pass resume=True (--resume) to go on with it, or choose another folder"
+                raise SettingError(error_message("folder", of="climb", expected="new", got=folder.name, hint=hint))
         elif others:
-            do = "choose another folder"
-            raise SettingError(explain("folder", of="climb", must="new, or that of a climb", got=others[0], do=do))
+            hint = "choose another folder"
+            raise SettingError(
+                error_message("folder", of="climb", expected="new, or that of a climb", got=others[0], hint=hint)
+            )
 
     def close(self) -> None:
         """Closes the journal and lets others in."""
@@ -264,10 +270,12 @@ def same_climb(journal: Journal, facts: JSONObject, of: str) -> list[str]:
     wrong = [name for name in other if not (name in _LIMITS or (longer and name in ("rungs", "plans")))]
     if wrong:
         name = wrong[0]
-        do = "continue with the same settings, data and model (the budget may change, and rungs be appended), or "
-        do += "choose another folder"
+        hint = "continue with the same settings, data and model (the budget may change, and rungs be appended), or "
+        hint += "choose another folder"
         also = f" (and {', '.join(wrong[1:])})" if wrong[1:] else ""
-        raise SettingError(explain(f"{name}{also}", of=of, must=f"{kept.get(name)!r:.60}", got=facts.get(name), do=do))
+        raise SettingError(
+            error_message(f"{name}{also}", of=of, expected=f"{kept.get(name)!r:.60}", got=facts.get(name), hint=hint)
+        )
     changes = [f"{name} {_shown(kept[name])} to {_shown(facts[name])}" for name in _LIMITS if name in other]
     if "rungs" in other:
         changes.append(f"rungs appended: {', '.join(facts['rungs'][len(kept['rungs']) :])}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from promptkit.ladder.record import Attempt, Record
+from promptkit.ladder.record import Record, Trial
 
 __all__ = ["table"]
 
@@ -25,12 +25,12 @@ def table(record: Record) -> str:
     Returns:
         Lines of text.
     """
-    rows = [_row(attempt, record) for attempt in record.attempts]
-    reasons = [f"  {one.rung}: {one.verdict.replace('_', ' ')}; {one.reason}" for one in record.attempts]
+    rows = [_row(trial, record) for trial in record.trials]
+    reasons = [f"  {one.rung}: {one.verdict.replace('_', ' ')}; {one.reason}" for one in record.trials]
     return "\n".join([record.answer, "", *_grid(_HEAD, rows), "", *reasons, "", *_small_print(record)])
 
 
-def _row(one: Attempt, record: Record) -> list[str]:
+def _row(one: Trial, record: Record) -> list[str]:
     won = record.decision is not None and record.decision.winner == one.rung and one.judged
     name = one.rung if one.number == 1 else f"{one.rung}, try {one.number}"
     cells = [">" if won else "", name]

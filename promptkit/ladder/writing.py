@@ -12,17 +12,17 @@ import numpy as np
 
 from promptkit.adapters import PlanPredictor, Predictor
 from promptkit.errors import PromptkitError
-from promptkit.evaluation import Report
-from promptkit.ladder.ascent import Entry
+from promptkit.evaluation.scoring import Report
+from promptkit.ladder.candidate import Candidate
+from promptkit.ladder.cross_fitting import Pool
 from promptkit.ladder.facts import Bounds, CostFacts, Item, Outcome, PairedTest, PromptSample
-from promptkit.ladder.judging import Contender
-from promptkit.ladder.looks import Duel, labels
-from promptkit.ladder.pool import Pool
-from promptkit.ladder.record import Attempt, Decision, TestFacts, TestRead
+from promptkit.ladder.loop import RunningTrial
+from promptkit.ladder.record import Decision, TestFacts, TestRead, Trial
+from promptkit.ladder.sequential_test import SequentialTest, labels
 from promptkit.statistics import Interval, mean_interval
 from promptkit.types import Example
 
-__all__ = ["answer", "as_attempt", "item", "machine", "score_test", "versions"]
+__all__ = ["answer", "as_trial", "item", "machine", "score_test", "versions"]
 
 PROMPTS = 2
 """Prompts that are kept as they were sent, for each attempt."""
@@ -30,7 +30,7 @@ _METHOD = "exact, for bounded scores"
 LIBRARIES = ("numpy", "torch", "transformers", "peft", "tokenizers", "pydantic")
 
 
-def as_attempt(entry: Entry, confidence: float, pool: Pool) -> Attempt:
+def as_trial(entry: RunningTrial, confidence: float, pool: Pool) -> Trial:
     """Writes down one try of a rung.
 
     Args:
@@ -41,8 +41,8 @@ def as_attempt(entry: Entry, confidence: float, pool: Pool) -> Attempt:
     Returns:
         The part of the record.
     """
-    contender = entry.contender
-    plain = Attempt(
+    candidate = entry.candidate
+    plain = Trial(
         rung=entry.name,
         place=entry.place,
         number=entry.number,
@@ -50,29 +50,29 @@ def as_attempt(entry: Entry, confidence: float, pool: Pool) -> Attempt:
         settings=entry.settings or entry.rung.plan,
         verdict=entry.verdict,
         reason=entry.reason,
-        handed=entry.handed,
+        prior=entry.prior,
     )
-    if contender is None or not contender.outcomes:
-        return plain if contender is None else plain.model_copy(update={"fit": contender.fit})
-    outcomes = contender.outcomes
+    if candidate is None or not candidate.outcomes:
+        return plain if candidate is None else plain.model_copy(update={"fit": candidate.fit})
+    outcomes = candidate.outcomes
     facts: dict[str, object] = {
-        "detail": _detail(contender.predictor),
+        "detail": _detail(candidate.predictor),
         "score": _bounds(
-            mean_interval(contender.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
+            mean_interval(candidate.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
             confidence,
         ),
-        "cost": _cost(outcomes, contender.peak),
-        "fit": contender.fit,
+        "cost": _cost(outcomes, candidate.peak),
+        "fit": candidate.fit,
         "answered": sum(one.answer is not None for one in outcomes),
         "unanswered": sum(one.answer is None and one.error is None for one in outcomes),
         "failed": sum(one.error is not None for one in outcomes),
-        "prompts": _prompts(contender, pool),
+        "prompts": _prompts(candidate, pool),
         "outcomes": tuple(outcomes),
     }
     if entry.bounds is not None:
         facts |= {"lower_bound": entry.bounds.low, "upper_bound": entry.bounds.high}
-    if entry.duel is not None and entry.duel.looks:
-        facts["test"] = _test(entry.duel, entry.against)
+    if entry.test is not None and entry.test.analyses:
+        facts["test"] = _test(entry.test, entry.against)
     return plain.model_copy(update=facts)
 
 
@@ -114,39 +114,39 @@ def _cost(outcomes: Sequence[Outcome], peak: int) -> CostFacts:
     )
 
 
-def _test(duel: Duel, against: str) -> PairedTest:
-    values = np.asarray(duel.differences)
+def _test(test: SequentialTest, against: str) -> PairedTest:
+    values = np.asarray(test.differences)
     spread = float(values.std(ddof=1)) if values.size > 1 else 0.0
-    low, high = duel.interval
+    low, high = test.interval
     return PairedTest(
         against=against,
-        items=duel.items,
-        planned=duel.planned,
-        margin=duel.margin,
-        difference=duel.difference,
+        items=test.items,
+        planned=test.planned,
+        margin=test.margin,
+        difference=test.difference,
         low=low,
         high=high,
-        p_value=duel.p_value,
-        alpha=duel.alpha,
-        p_margin=duel.p_margin,
-        effect=duel.difference / spread if spread else None,
+        p_value=test.p_value,
+        alpha=test.alpha,
+        p_margin=test.p_margin,
+        effect=test.difference / spread if spread else None,
         better=int((values > 0).sum()),
         worse=int((values < 0).sum()),
         equal=int((values == 0).sum()),
-        looks=tuple(duel.looks),
-        method=duel.method,
+        analyses=tuple(test.analyses),
+        method=test.method,
     )
 
 
-def _prompts(contender: Contender, pool: Pool) -> tuple[PromptSample, ...]:
+def _prompts(candidate: Candidate, pool: Pool) -> tuple[PromptSample, ...]:
     """Renders some prompts again, which gives what was sent: rendering has no chance in it."""
-    predictor = contender.predictor
+    predictor = candidate.predictor
     if not isinstance(predictor, PlanPredictor):
         return ()
     weights = [f"{found.kind} of {found.tokens} tokens" for found in [predictor.soft_prompt] if found is not None]
     weights += [found.kind for found in [predictor.lora] if found is not None]
     found = []
-    for key, example in list(zip(pool.keys, pool.examples, strict=True))[: min(PROMPTS, len(contender.outcomes))]:
+    for key, example in list(zip(pool.keys, pool.examples, strict=True))[: min(PROMPTS, len(candidate.outcomes))]:
         try:
             prompt = predictor.ask(example.query).prompt
         except PromptkitError:
@@ -221,7 +221,7 @@ def _test_outcome(place: int, row: Mapping[str, object], metric: str) -> Outcome
 
 def answer(
     decision: Decision,
-    attempts: Sequence[Attempt],
+    trials: Sequence[Trial],
     test: TestFacts | None,
     target: float | None,
     margin: float,
@@ -232,7 +232,7 @@ def answer(
 
     Args:
         decision: What was decided.
-        attempts: Every attempt.
+        trials: Every attempt.
         test: The winner on test.
         target: The target, or ``None``.
         margin: The margin.
@@ -244,7 +244,7 @@ def answer(
     """
     if decision.winner is None:
         return f"No answer: {decision.reason}."
-    won = next(one for one in reversed(attempts) if one.rung == decision.winner)
+    won = next(one for one in reversed(trials) if one.rung == decision.winner)
     name = won.rung if not won.detail or won.detail in won.rung else f"{won.rung} ({won.detail})"
     if test is not None and test.score is not None:
         found, where = test.score, "test"
@@ -254,7 +254,7 @@ def answer(
     score = f"{metric} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] on {found.n} {where} items"
     if trouble:
         return f"Nothing works yet. The best of what was tried is {name}, {score}: {trouble}."
-    tried = sum(one.test is not None for one in attempts)
+    tried = sum(one.test is not None for one in trials)
     missed = "" if target is None else f"; the target of {target:g} was not shown to be reached"
     if decision.stopped == "target":
         return f"{name} is enough: {score}; the target of {target:g} is reached."
@@ -262,7 +262,7 @@ def answer(
         return f"{name} is enough: {score}; nothing dearer could be shown to gain more than {margin:g}{missed}."
     if decision.stopped == "budget":
         return f"{name} is the best within the budget: {score}{missed}."
-    if len(attempts) == 1:
+    if len(trials) == 1:
         return f"{name} is the only rung: {score}{missed}."
     if won.verdict == "first":
         return f"No gain: {name} stays, since none of {tried} dearer rungs gains more than {margin:g}: {score}{missed}."

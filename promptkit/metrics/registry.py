@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from promptkit.errors import MetricError, explain, one_of
+from promptkit.errors import MetricError, error_message, one_of
 from promptkit.metrics.rouge import ROUGE_KINDS, rouge
 from promptkit.metrics.text import answered, exact_match, numeric_match, numeric_match_comma, token_f1
 
@@ -43,7 +43,9 @@ class Metric:
         """
         texts = [targets] if isinstance(targets, str) else targets
         if not texts:
-            raise MetricError(explain("targets", of=self.name, must="at least one accepted answer", got=targets))
+            raise MetricError(
+                error_message("targets", of=self.name, expected="at least one accepted answer", got=targets)
+            )
         best = max(self.pair("" if answer is None else answer, text) for text in texts)
         return 0.0 if answer is None else best
 
@@ -53,9 +55,9 @@ def _rouge(kind: str) -> Callable[[str, str], float]:
 
     def pair(answer: str, target: str) -> float:
         if not target.strip():
-            must = "a text with at least one letter or digit"
-            do = "correct the data or choose another metric"
-            raise MetricError(explain("target", of=kind, must=must, got=target, do=do))
+            expected = "a text with at least one letter or digit"
+            hint = "correct the data or choose another metric"
+            raise MetricError(error_message("target", of=kind, expected=expected, got=target, hint=hint))
         return rouge(answer, target, kinds=(kind,))[kind].f1
 
     return pair
@@ -88,7 +90,7 @@ def get_metric(name: str) -> Metric:
         0.8
     """
     if name not in _METRICS:
-        raise MetricError(explain("metric", of="promptkit", must=one_of(_METRICS), got=name))
+        raise MetricError(error_message("metric", of="promptkit", expected=one_of(_METRICS), got=name))
     return Metric(name, _METRICS[name])
 
 

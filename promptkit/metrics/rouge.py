@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import Literal, NamedTuple
 
-from promptkit.errors import MetricError, SettingError, explain, one_of
+from promptkit.errors import MetricError, SettingError, error_message, one_of
 from promptkit.metrics.overlap import lcs_length, shared_items, shared_pairs, union_lcs
 from promptkit.metrics.tokenize import Tokenizer, get_tokenizer, unicode_tokens
 
@@ -81,18 +81,20 @@ def rouge(
         1.0
     """
     if kinds is not ROUGE_KINDS and not _KNOWN.issuperset(kinds):
-        raise SettingError(explain("kinds", of="rouge", must=f"among {', '.join(ROUGE_KINDS)}", got=tuple(kinds)))
+        raise SettingError(
+            error_message("kinds", of="rouge", expected=f"among {', '.join(ROUGE_KINDS)}", got=tuple(kinds))
+        )
     split = unicode_tokens if tokenizer == "unicode" and not stemmer else get_tokenizer(tokenizer, stemmer=stemmer)
     if isinstance(reference, str) and variant == "rouge-score":
         return _pair(prediction, reference, split, kinds)
     if variant not in _VARIANTS:
-        raise SettingError(explain("variant", of="rouge", must=one_of(_VARIANTS), got=variant))
+        raise SettingError(error_message("variant", of="rouge", expected=one_of(_VARIANTS), got=variant))
     pairs = [
         _textbook_pair(prediction, text, kinds) if variant == "textbook" else _pair(prediction, text, split, kinds)
         for text in ([reference] if isinstance(reference, str) else reference)
     ]
     if not pairs:
-        raise SettingError(explain("reference", of="rouge", must="a text or at least one", got=reference))
+        raise SettingError(error_message("reference", of="rouge", expected="a text or at least one", got=reference))
     return {kind: max((pair[kind] for pair in pairs), key=lambda figure: figure.f1) for kind in kinds}
 
 
@@ -170,6 +172,6 @@ def _sentences(text: str) -> list[list[str]]:
 
 def _unseen(reference: str) -> str:
     """Words the refusal of a reference without tokens."""
-    must = "a text with at least one token that the metric can see"
-    do = "use tokenizer='unicode' for other scripts than a to z; signs and emoji are never seen"
-    return explain("reference", of="rouge", must=must, got=reference, do=do)
+    expected = "a text with at least one token that the metric can see"
+    hint = "use tokenizer='unicode' for other scripts than a to z; signs and emoji are never seen"
+    return error_message("reference", of="rouge", expected=expected, got=reference, hint=hint)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 
-from promptkit.errors import MetricError, explain
+from promptkit.errors import MetricError, error_message
 from promptkit.metrics.tokenize import unicode_tokens
-from promptkit.readout import normalize_number
+from promptkit.parsing import normalize_number
 
 __all__ = ["answered", "exact_match", "numeric_match", "numeric_match_comma", "token_f1"]
 
@@ -133,7 +133,7 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
-def _blind(metric: str, must: str, target: str) -> MetricError:
+def _blind(metric: str, expected: str, target: str) -> MetricError:
     """Words the refusal of a target."""
-    do = "correct the data or choose another metric"
-    return MetricError(explain("target", of=metric, must=must, got=target, do=do))
+    hint = "correct the data or choose another metric"
+    return MetricError(error_message("target", of=metric, expected=expected, got=target, hint=hint))

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-from promptkit.errors import MissingExtraError, SettingError, explain, one_of
+from promptkit.errors import MissingExtraError, SettingError, error_message, one_of
 
 __all__ = ["Tokenizer", "get_tokenizer", "rouge_score_tokens", "unicode_tokens"]
 
@@ -154,8 +154,8 @@ def get_tokenizer(name: str | Tokenizer = "unicode", *, stemmer: bool = False) -
     """
     if isinstance(name, str):
         if name not in _NAMED:
-            must = f"a function from text to tokens, or {one_of(_NAMED)}"
-            raise SettingError(explain("tokenizer", of="rouge", must=must, got=name))
+            expected = f"a function from text to tokens, or {one_of(_NAMED)}"
+            raise SettingError(error_message("tokenizer", of="rouge", expected=expected, got=name))
         plain = _NAMED[name]
     else:
         plain = name
@@ -171,7 +171,9 @@ def _stemmer() -> Callable[[str], str]:
     try:
         from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]
     except ImportError as error:
-        must = "installed for stemmer=True"
-        raise MissingExtraError(explain("nltk", of="rouge", must=must, got=None, do="pip install nltk")) from error
+        expected = "installed for stemmer=True"
+        raise MissingExtraError(
+            error_message("nltk", of="rouge", expected=expected, got=None, hint="pip install nltk")
+        ) from error
     stem: Callable[[str], str] = PorterStemmer().stem
     return lru_cache(maxsize=65_536)(stem)

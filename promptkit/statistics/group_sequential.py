@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 from promptkit.statistics.quantiles import normal_cdf, normal_quantile
 
 __all__ = ["GroupSequentialSignTest", "spent_level"]
@@ -76,7 +76,9 @@ class GroupSequentialSignTest:
 
     def __init__(self, alpha: float) -> None:
         if not 0 < alpha < 1:
-            raise SettingError(explain("alpha", of="GroupSequentialSignTest", must="between 0 and 1", got=alpha))
+            raise SettingError(
+                error_message("alpha", of="GroupSequentialSignTest", expected="between 0 and 1", got=alpha)
+            )
         self.alpha = alpha
         self.crossed = False
         self._looks: list[tuple[list[int], float]] = []

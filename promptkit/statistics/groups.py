@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 from promptkit.statistics.resampling import Scores
 
 __all__ = ["Clusters", "Codes", "Groups", "group_codes"]
@@ -43,7 +43,7 @@ def group_codes(groups: Groups, items: int, of: str) -> Codes | None:
         return None
     if isinstance(groups, str) or len(groups) != items:
         got = groups if isinstance(groups, str) else len(groups)
-        raise SettingError(explain("groups", of=of, must=f"{items} labels, one per item", got=got))
+        raise SettingError(error_message("groups", of=of, expected=f"{items} labels, one per item", got=got))
     numbers: dict[Hashable, int] = {}
     codes = [numbers.setdefault(label, len(numbers)) for label in groups]
     return None if len(numbers) == items else np.array(codes, dtype=np.int64)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from promptkit.errors import SettingError, explain, one_of
+from promptkit.errors import SettingError, error_message, one_of
 from promptkit.statistics.bounded import bounded_limits
 from promptkit.statistics.groups import Clusters, Groups, group_codes
 from promptkit.statistics.quantiles import beta_quantile, normal_cdf, normal_quantile, student_quantile
@@ -223,13 +223,13 @@ def difference_interval(
 def _method(method: IntervalMethod, binary: bool, inside: bool) -> IntervalMethod:
     of = "difference_interval"
     if method not in _METHODS:
-        raise SettingError(explain("method", of=of, must=one_of(_METHODS), got=method))
+        raise SettingError(error_message("method", of=of, expected=one_of(_METHODS), got=method))
     if method == "score" and not binary:
-        must = "another method, as 'bounded', for scores other than 0 and 1 or items in groups"
-        raise SettingError(explain("method", of=of, must=must, got=method))
+        expected = "another method, as 'bounded', for scores other than 0 and 1 or items in groups"
+        raise SettingError(error_message("method", of=of, expected=expected, got=method))
     if method == "bounded" and not inside:
-        must = "another method, as 'outer', for differences outside the bounds"
-        raise SettingError(explain("method", of=of, must=must, got=method))
+        expected = "another method, as 'outer', for differences outside the bounds"
+        raise SettingError(error_message("method", of=of, expected=expected, got=method))
     if method != "auto":
         return method
     return "score" if binary else "bounded" if inside else "outer"
@@ -336,10 +336,10 @@ def check_scores(scores: Sequence[float] | Scores, of: str, confidence: float, r
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        must = "a list of at least one finite number"
-        raise SettingError(explain("scores", of=of, must=must, got=list(scores)))
+        expected = "a list of at least one finite number"
+        raise SettingError(error_message("scores", of=of, expected=expected, got=list(scores)))
     if not 0 < confidence < 1:
-        raise SettingError(explain("confidence", of=of, must="between 0 and 1", got=confidence))
+        raise SettingError(error_message("confidence", of=of, expected="between 0 and 1", got=confidence))
     if resamples < 100:
-        raise SettingError(explain("resamples", of=of, must="100 or more", got=resamples))
+        raise SettingError(error_message("resamples", of=of, expected="100 or more", got=resamples))
     return values

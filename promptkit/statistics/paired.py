@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 from promptkit.statistics.groups import Clusters, Groups, group_codes
 from promptkit.statistics.intervals import IntervalMethod, check_scores, difference_interval
 from promptkit.statistics.power import items_needed, minimum_detectable, reach
@@ -129,10 +129,12 @@ def compare_pairs(
     a = check_scores(first, "compare_pairs", confidence, resamples)
     b = check_scores(second, "compare_pairs", confidence, resamples)
     if a.size != b.size or a.size < 2:
-        must = "of the same items, at least two"
-        raise SettingError(explain("scores", of="compare_pairs", must=must, got=f"{a.size} and {b.size} items"))
+        expected = "of the same items, at least two"
+        raise SettingError(
+            error_message("scores", of="compare_pairs", expected=expected, got=f"{a.size} and {b.size} items")
+        )
     if not 0 <= margin < math.inf:
-        raise SettingError(explain("margin", of="compare_pairs", must="a number of at least 0", got=margin))
+        raise SettingError(error_message("margin", of="compare_pairs", expected="a number of at least 0", got=margin))
     codes = group_codes(groups, a.size, "compare_pairs")
     differences = paired_differences(a, b)
     bounds = (-1.0, 1.0) if min(a.min(), b.min()) >= 0 and max(a.max(), b.max()) <= 1 else None

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 from promptkit.statistics.quantiles import binomial_cdf, normal_quantile, student_quantile
 from promptkit.statistics.resampling import Scores
 from promptkit.statistics.significance import is_binary
@@ -64,14 +64,14 @@ def minimum_detectable(
     """
     of = "minimum_detectable"
     if (discordance is None) == (sd is None):
-        must = "given, exactly one of them"
-        raise SettingError(explain("discordance or sd", of=of, must=must, got=(discordance, sd)))
+        expected = "given, exactly one of them"
+        raise SettingError(error_message("discordance or sd", of=of, expected=expected, got=(discordance, sd)))
     if discordance is not None and not 0 <= discordance <= 1:
-        raise SettingError(explain("discordance", of=of, must="a share from 0 to 1", got=discordance))
+        raise SettingError(error_message("discordance", of=of, expected="a share from 0 to 1", got=discordance))
     if sd is not None and not (0 <= sd < math.inf):
-        raise SettingError(explain("sd", of=of, must="a number of at least 0", got=sd))
+        raise SettingError(error_message("sd", of=of, expected="a number of at least 0", got=sd))
     if items < 1 or arms < 1:
-        raise SettingError(explain("items and arms", of=of, must="at least 1", got=(items, arms)))
+        raise SettingError(error_message("items and arms", of=of, expected="at least 1", got=(items, arms)))
     level = (1 - confidence) / arms
     _check(of, level, power)
     if sd is not None:
@@ -251,6 +251,6 @@ def _smallest(enough: Callable[[int], bool], start: int) -> float:
 
 def _check(of: str, level: float, power: float) -> None:
     if not 0 < level < 1:
-        raise SettingError(explain("confidence", of=of, must="between 0 and 1", got=1 - level))
+        raise SettingError(error_message("confidence", of=of, expected="between 0 and 1", got=1 - level))
     if not 0.5 <= power < 1:
-        raise SettingError(explain("power", of=of, must="from 0.5 to below 1", got=power))
+        raise SettingError(error_message("power", of=of, expected="from 0.5 to below 1", got=power))

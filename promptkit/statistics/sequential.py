@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 
 __all__ = ["Sequential"]
 
@@ -59,9 +59,9 @@ class Sequential:
 
     def __init__(self, alpha: float = 0.05, margin: float = 0.0) -> None:
         if not 0 < alpha < 1:
-            raise SettingError(explain("alpha", of="Sequential", must="between 0 and 1", got=alpha))
+            raise SettingError(error_message("alpha", of="Sequential", expected="between 0 and 1", got=alpha))
         if not 0 <= margin < 1:
-            raise SettingError(explain("margin", of="Sequential", must="from 0 to below 1", got=margin))
+            raise SettingError(error_message("margin", of="Sequential", expected="from 0 to below 1", got=margin))
         self.alpha, self.margin = alpha, margin
         self.items = 0
         self.low, self.high = -1.0, 1.0
@@ -96,7 +96,7 @@ class Sequential:
             SettingError: A score is outside [0, 1].
         """
         if not (0 <= score_a <= 1 and 0 <= score_b <= 1):
-            raise SettingError(explain("scores", of="Sequential", must="from 0 to 1", got=(score_a, score_b)))
+            raise SettingError(error_message("scores", of="Sequential", expected="from 0 to 1", got=(score_a, score_b)))
         x = (score_b - score_a + 1) / 2
         bet = self._next_bet()
         # Bets against a mean rest on earlier items alone; a bet that knew x would be a fraud.

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 from promptkit.statistics.bounded import bounded_above
 from promptkit.statistics.groups import Clusters, Groups, group_codes
 from promptkit.statistics.quantiles import binomial_cdf, normal_cdf
@@ -61,8 +61,8 @@ def mcnemar(gains: int, losses: int) -> float:
         (1.0, 0.03125)
     """
     if gains < 0 or losses < 0:
-        must = "counts of at least 0"
-        raise SettingError(explain("gains and losses", of="mcnemar", must=must, got=(gains, losses)))
+        expected = "counts of at least 0"
+        raise SettingError(error_message("gains and losses", of="mcnemar", expected=expected, got=(gains, losses)))
     return min(1.0, 2 * _binomial_tail(min(gains, losses), gains + losses))
 
 

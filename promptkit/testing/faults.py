@@ -28,7 +28,7 @@ class Exchange:
     """One call that is to be answered.
 
     Attributes:
-        reader: Where the client speaks; at its end the client hung up.
+        parser: Where the client speaks; at its end the client hung up.
         writer: Where the answer goes.
         payload: The right answer, to be spoilt.
         events: The right events, where the answer is streamed; else empty.
@@ -37,7 +37,7 @@ class Exchange:
         keep: Whether the connection can serve another call.
     """
 
-    reader: asyncio.StreamReader
+    parser: asyncio.StreamReader
     writer: asyncio.StreamWriter
     payload: dict[str, Any]
     events: list[bytes]
@@ -70,7 +70,7 @@ class Exchange:
     async def hang(self) -> None:
         """Says nothing more until the client hangs up."""
         try:
-            await asyncio.wait_for(self.reader.read(1), self.stall)
+            await asyncio.wait_for(self.parser.read(1), self.stall)
         except TimeoutError:
             return
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptkit.backends import Backend
-from promptkit.backends.remote_wire import seed_sample
+from promptkit.backends.openai.protocol import seed_sample
 from promptkit.errors import BackendError, ContextLengthError, PromptkitError
 from promptkit.types import Completion, Message, Prompt, Reply, Request, Sampling, ScoreRequest
 
-__all__ = ["Asked", "RefusedError", "answer", "error_body", "events", "read_request"]
+__all__ = ["ParsedRequest", "RefusedError", "answer", "error_body", "events", "read_request"]
 
 _TOKEN = re.compile(r"\s*\S+|\s+")
 _MAX_N = 128
@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A call that the server understood.
 
     Attributes:
@@ -58,7 +58,7 @@ def error_body(message: str, code: str) -> bytes:
 
 def read_request(
     chat: bool, body: Any, *, model: str, lacks: Collection[str], drawn: Callable[[Prompt, int], int]
-) -> Asked:
+) -> ParsedRequest:
     """Understands a call.
 
     Args:
@@ -103,7 +103,7 @@ def read_request(
     request = Request(prompt, sampling, seed or 0, tuple(range(first, first + n)))
     offered = "logprobs" not in lacks
     wants = body.get("logprobs") not in (None, False) and offered
-    return Asked(chat, request, model, bool(body.get("stream")), wants, bool(body.get("echo")) and offered)
+    return ParsedRequest(chat, request, model, bool(body.get("stream")), wants, bool(body.get("echo")) and offered)
 
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
@@ -133,7 +133,7 @@ def _prompt(chat: bool, body: Mapping[str, Any]) -> Prompt:
         raise RefusedError(400, "messages must be a list of objects with role and content") from None
 
 
-def answer(backend: Backend, asked: Asked) -> tuple[Reply, dict[str, Any]]:
+def answer(backend: Backend, asked: ParsedRequest) -> tuple[Reply, dict[str, Any]]:
     """Lets the backend answer.
 
     Args:
@@ -160,7 +160,7 @@ def answer(backend: Backend, asked: Asked) -> tuple[Reply, dict[str, Any]]:
     return reply, {**_head(asked, "" if asked.chat else None), "choices": choices, "usage": _usage(reply)}
 
 
-def _head(asked: Asked, chunk: str | None) -> dict[str, Any]:
+def _head(asked: ParsedRequest, chunk: str | None) -> dict[str, Any]:
     kind = "text_completion" if chunk is None else f"chat.completion{chunk}"
     return {"id": "scripted-1", "object": kind, "created": 0, "model": asked.model}
 
@@ -170,7 +170,7 @@ def _usage(reply: Reply) -> dict[str, Any]:
     return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
 
 
-def _choice(backend: Backend, asked: Asked, completion: Completion, place: int) -> dict[str, Any]:
+def _choice(backend: Backend, asked: ParsedRequest, completion: Completion, place: int) -> dict[str, Any]:
     ending = {"index": place, "finish_reason": _FINISH[completion.finish]}
     tokens = _TOKEN.findall(completion.text)
     if asked.chat:
@@ -198,7 +198,7 @@ def _scores(backend: Backend, tokens: list[str]) -> list[float | None] | None:
         return None
 
 
-def events(asked: Asked, reply: Reply) -> list[bytes]:
+def events(asked: ParsedRequest, reply: Reply) -> list[bytes]:
     """Makes the events of a streamed answer: a token each, the end, the usage, and the end mark."""
     completion = reply.completions[0]
     pieces: list[tuple[str | None, str | None]] = [(token, None) for token in _TOKEN.findall(completion.text)]

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any
 
 from promptkit.backends import Backend
-from promptkit.errors import SettingError, explain
+from promptkit.errors import SettingError, error_message
 from promptkit.testing.faults import FAULTS, STREAM_FAULTS, Exchange, misbehave
-from promptkit.testing.openai_wire import Asked, RefusedError, answer, error_body, events, read_request
+from promptkit.testing.openai_wire import ParsedRequest, RefusedError, answer, error_body, events, read_request
 from promptkit.types import Prompt
 
 __all__ = ["ScriptedServer", "Seen"]
@@ -165,12 +165,12 @@ class ScriptedServer:
         loop.run_until_complete(server.wait_closed())
         loop.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(self, parser: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         try:
-            while await self._call(reader, writer):
+            while await self._call(parser, writer):
                 pass
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass  # The client hung up, speaks no HTTP, or the server ends: there is nobody to tell.
@@ -180,18 +180,18 @@ class ScriptedServer:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _call(self, parser: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answers one call; returns whether the connection stays open."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        head = (await parser.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ", 2)
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         length = int(headers.get("content-length") or 0)
-        body = await reader.readexactly(min(length, _MAX_BODY))
+        body = await parser.readexactly(min(length, _MAX_BODY))
         self._busy += 1
         self.most_at_once = max(self.most_at_once, self._busy)
         try:
             await asyncio.sleep(self._latency)
-            stays = await self._answer(method, path, headers, body, reader, writer)
+            stays = await self._answer(method, path, headers, body, parser, writer)
             return stays and headers.get("connection", "").lower() != "close"
         finally:
             self._busy -= 1
@@ -202,10 +202,10 @@ class ScriptedServer:
         path: str,
         headers: dict[str, str],
         body: bytes,
-        reader: asyncio.StreamReader,
+        parser: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
-        exchange = Exchange(reader, writer, {}, [], self._stall, self._api_key)
+        exchange = Exchange(parser, writer, {}, [], self._stall, self._api_key)
         try:
             if self._api_key and headers.get("authorization") != f"Bearer {self._api_key}":
                 raise RefusedError(401, "this key is not known", "invalid_api_key")
@@ -232,13 +232,13 @@ class ScriptedServer:
         reply, payload = answer(self._backend, asked)
         pieces = events(asked, reply) if asked.stream else []
         if fault is not None:
-            wrong = Exchange(exchange.reader, exchange.writer, payload, pieces, self._stall, self._api_key)
+            wrong = Exchange(exchange.parser, exchange.writer, payload, pieces, self._stall, self._api_key)
             await misbehave(fault, wrong)
             return wrong.keep
         await (self._streamed(exchange, asked, pieces) if asked.stream else _whole(exchange, payload))
         return True
 
-    async def _streamed(self, exchange: Exchange, asked: Asked, pieces: Sequence[bytes]) -> None:
+    async def _streamed(self, exchange: Exchange, asked: ParsedRequest, pieces: Sequence[bytes]) -> None:
         exchange.head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
         for piece in pieces:
             exchange.writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
@@ -262,7 +262,7 @@ def _check_names(names: Sequence[str | None]) -> None:
     known = {*FAULTS, *STREAM_FAULTS, "401-blab", "404", "duplicate-index"}
     for name in names:
         if name is not None and name.partition(":")[0] not in known:
-            raise SettingError(explain("faults", of="ScriptedServer", must="names of FAULTS", got=name))
+            raise SettingError(error_message("faults", of="ScriptedServer", expected="names of FAULTS", got=name))
 
 
 async def _whole(exchange: Exchange, payload: dict[str, Any]) -> None:

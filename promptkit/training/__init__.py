@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from promptkit.training.config import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
 from promptkit.training.log import TrainingLog
-from promptkit.training.spec import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
 
 if TYPE_CHECKING:
     from promptkit.training.loop import train

@@ -3,7 +3,7 @@
 Layout::
 
     folder/
-      step-00000050/    an artifact (see ``promptkit.artifact.store``) with state.json and tensors.safetensors
+      step-00000050/    an artifact (see ``promptkit.artifacts.store``) with state.json and tensors.safetensors
       step-00000100/
 
 The newest two are kept. One that was cut off by a kill, or damaged later, is passed over with a warning, and removed
@@ -25,8 +25,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from promptkit.artifact import load_folder, parse_json, save_folder
-from promptkit.errors import ArtifactError, SettingError, check_path, explain, opens
+from promptkit.artifacts import load_folder, parse_json, save_folder
+from promptkit.errors import ArtifactError, SettingError, check_path, error_message, opens
 from promptkit.types import JSONObject
 
 __all__ = ["Checkpoints", "State", "pack_curve", "unpack_curve"]
@@ -72,11 +72,11 @@ class Checkpoints:
         folder = check_path(self._folder, "checkpoint", of="train", error=ArtifactError)
         if folder.exists():
             if not folder.is_dir():
-                raise ArtifactError(explain("checkpoint", of="train", must="a folder", got=folder.name))
+                raise ArtifactError(error_message("checkpoint", of="train", expected="a folder", got=folder.name))
             strange = sorted(entry.name for entry in folder.iterdir() if not _ENTRY.fullmatch(entry.name))
             if strange:
-                must = "a new or empty folder, or one with checkpoints alone"
-                raise ArtifactError(explain("checkpoint", of="train", must=must, got=strange[0]))
+                expected = "a new or empty folder, or one with checkpoints alone"
+                raise ArtifactError(error_message("checkpoint", of="train", expected=expected, got=strange[0]))
 
     def save(self, step: int, state: State) -> None:
         """Saves where the run stands; afterwards the newest two checkpoints are kept.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from promptkit.errors import DataError, MissingExtraError, SettingError, explain
-from promptkit.training.spec import LoraSpec, Pair, SoftSpec, TrainSpec
+from promptkit.errors import DataError, MissingExtraError, SettingError, error_message
+from promptkit.training.config import LoraSpec, Pair, SoftSpec, TrainSpec
 
 if TYPE_CHECKING:
-    from promptkit.backends.local import LocalBackend
+    from promptkit.backends.local.backend import LocalBackend
 
 __all__ = ["bfloat16_is_real", "check_run", "is_memory_error", "uses_bfloat16"]
 
@@ -43,8 +43,10 @@ def uses_bfloat16(spec: TrainSpec, device: torch.device) -> bool:
     """
     real = spec.precision != "float32" and bfloat16_is_real(device)
     if spec.precision == "bfloat16" and not real:
-        do = f"this {device.type} would only emulate it, which is slower than float32"
-        raise SettingError(explain("precision", of="TrainSpec", must="'float32' or 'auto'", got="bfloat16", do=do))
+        hint = f"this {device.type} would only emulate it, which is slower than float32"
+        raise SettingError(
+            error_message("precision", of="TrainSpec", expected="'float32' or 'auto'", got="bfloat16", hint=hint)
+        )
     return real
 
 
@@ -75,16 +77,16 @@ def check_run(
     if lora is None and soft is None:
         raise SettingError("train: lora or soft must be given, got neither; there is nothing to learn")
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise SettingError(explain("seed", of="train", must="an integer", got=seed))
+        raise SettingError(error_message("seed", of="train", expected="an integer", got=seed))
     if not pairs:
-        raise DataError(explain("pairs", of="train", must="at least one pair", got=0))
+        raise DataError(error_message("pairs", of="train", expected="at least one pair", got=0))
     if backend.model.dtype == torch.float16:
-        do = "float16 loses small gradients; load the model in bfloat16 or float32"
-        must = "'float32' or 'bfloat16' to train"
-        raise SettingError(explain("dtype", of="LocalBackend", must=must, got="float16", do=do))
+        hint = "float16 loses small gradients; load the model in bfloat16 or float32"
+        expected = "'float32' or 'bfloat16' to train"
+        raise SettingError(error_message("dtype", of="LocalBackend", expected=expected, got="float16", hint=hint))
     if soft is not None and soft.tokens >= backend.context_window:
-        must = f"below the context window of {backend.context_window}"
-        raise SettingError(explain("tokens", of="SoftSpec", must=must, got=soft.tokens))
+        expected = f"below the context window of {backend.context_window}"
+        raise SettingError(error_message("tokens", of="SoftSpec", expected=expected, got=soft.tokens))
     uses_bfloat16(spec, backend.model.device)
     if lora is not None:
         _need("peft", "pip install 'peft>=0.19'")

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from promptkit.errors import UnsupportedError
-from promptkit.training.batches import Item, encode
 from promptkit.training.checks import is_memory_error
+from promptkit.training.config import Pair
+from promptkit.training.dataset import Item, encode
 from promptkit.training.learner import Learner
-from promptkit.training.spec import Pair
 from promptkit.types import ScoreRequest
 
 if TYPE_CHECKING:
-    from promptkit.backends.local import LocalBackend
+    from promptkit.backends.local.backend import LocalBackend
 
 __all__ = ["check_first_pass"]
 

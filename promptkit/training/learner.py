@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from promptkit.backends.local_models import start_token
+from promptkit.backends.local.model import start_token
 from promptkit.errors import UnsupportedError
-from promptkit.training.batches import Item, collate, cut
-from promptkit.training.low_rank import LowRank
-from promptkit.training.soft import Prefix, Vectors, build_soft, soft_weights
-from promptkit.training.spec import LoraSpec, SoftSpec, TrainSpec
-from promptkit.training.twin import AnswerHead, frozen, make_twin
+from promptkit.training.clone import AnswerHead, clone_sharing_weights, frozen
+from promptkit.training.config import LoraSpec, SoftSpec, TrainSpec
+from promptkit.training.dataset import Item, collate, cut
+from promptkit.training.lora import LowRank
+from promptkit.training.soft_prompt import Prefix, Vectors, build_soft, soft_weights
 from promptkit.types import Weights
 
 if TYPE_CHECKING:
-    from promptkit.backends.local import LocalBackend
+    from promptkit.backends.local.backend import LocalBackend
 
 __all__ = ["Group", "Learner", "learning"]
 
@@ -45,14 +45,14 @@ def learning(
         The learner; its first numbers are drawn from torch's global generator.
     """
     with backend.lock:  # a batch may be putting hooks on the modules that are copied
-        twin = make_twin(backend.model)
+        clone = clone_sharing_weights(backend.model)
     with frozen(backend.model):
         seq2seq = backend._loaded.seq2seq
-        vectors = None if soft is None else build_soft(soft, twin, seq2seq=seq2seq)
+        vectors = None if soft is None else build_soft(soft, clone, seq2seq=seq2seq)
         change = None
         if lora is not None:
-            change = LowRank(twin, lora, steps=steps, seq2seq=seq2seq, folder=backend.folder)
-        yield Learner(twin, spec, vectors, change, seq2seq=seq2seq, bfloat16=bfloat16)
+            change = LowRank(clone, lora, steps=steps, seq2seq=seq2seq, folder=backend.folder)
+        yield Learner(clone, spec, vectors, change, seq2seq=seq2seq, bfloat16=bfloat16)
 
 
 @dataclass(frozen=True, slots=True)

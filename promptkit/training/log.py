@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from promptkit.errors import DataError, explain, one_of
+from promptkit.errors import DataError, error_message, one_of
 from promptkit.types import JSONObject
 
 __all__ = ["Curve", "Stopped", "TrainingLog", "thin"]
@@ -74,7 +74,7 @@ class TrainingLog:
         """
         names = [field.name for field in fields(cls)]
         if set(content) != set(names):
-            raise DataError(explain("fields", of="TrainingLog", must=one_of(names), got=sorted(content)))
+            raise DataError(error_message("fields", of="TrainingLog", expected=one_of(names), got=sorted(content)))
         values = {name: _read(name, content[name]) for name in names}
         return cls(**values)
 
@@ -107,8 +107,8 @@ def _items(log: TrainingLog) -> list[tuple[str, Any]]:
 
 
 def _read(name: str, value: Any) -> Any:
-    def refuse(must: str) -> DataError:
-        return DataError(explain(name, of="TrainingLog", must=must, got=value))
+    def refuse(expected: str) -> DataError:
+        return DataError(error_message(name, of="TrainingLog", expected=expected, got=value))
 
     if name == "stopped":
         if value not in get_args(Stopped):

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from promptkit.backends.local_threads import using_threads
+from promptkit.backends.local.threads import using_threads
 from promptkit.errors import TrainingError
-from promptkit.training.batches import encode
 from promptkit.training.checkpoints import Checkpoints
 from promptkit.training.checks import check_run, is_memory_error, uses_bfloat16
+from promptkit.training.config import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
+from promptkit.training.dataset import encode
 from promptkit.training.first_pass import check_first_pass
+from promptkit.training.graceful_stop import stop_requested
 from promptkit.training.learner import learning
-from promptkit.training.run import Run, draw_seed
-from promptkit.training.spec import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
-from promptkit.training.stopping import told_to_end
 from promptkit.training.trackers import open_tracker
+from promptkit.training.trainer import Run, draw_seed
 from promptkit.types import JSONObject
 
 if TYPE_CHECKING:
-    from promptkit.backends.local import LocalBackend
+    from promptkit.backends.local.backend import LocalBackend
 
 __all__ = ["train"]
 
@@ -106,7 +106,7 @@ def train(
             checkpoint, {"base model": backend.fingerprint(), "data": data, "settings": _digest(settings)}
         )
     threads = using_threads(backend.threads.threads)
-    with _TURN, threads, _own_randomness(backend.model.device), told_to_end() as end:
+    with _TURN, threads, _own_randomness(backend.model.device), stop_requested() as end:
         torch.manual_seed(draw_seed(seed, "start"))
         with learning(backend, spec, lora=lora, soft=soft, steps=steps, bfloat16=bfloat16) as learner:
             with _memory_guarded():

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from promptkit.errors import SettingError, explain, one_of
+from promptkit.errors import SettingError, error_message, one_of
+from promptkit.training.config import LoraSpec
 from promptkit.training.experts import taken_for_experts
-from promptkit.training.spec import LoraSpec
 
 __all__ = ["GROUPS", "count_trained", "find_linear", "find_targets", "resolve_targets"]
 
@@ -48,26 +48,32 @@ def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]
     linear = find_linear(model)
     if isinstance(targets, str):
         if targets not in GROUPS:
-            must = f"{one_of(GROUPS)} or a list of names of layers"
-            raise SettingError(explain("targets", of="LoRA", must=must, got=targets, do=_advice(targets, linear)))
+            expected = f"{one_of(GROUPS)} or a list of names of layers"
+            raise SettingError(
+                error_message("targets", of="LoRA", expected=expected, got=targets, hint=_advice(targets, linear))
+            )
         members = _group(model, linear, targets)
         wanted = set(members) - taken_for_experts(model, members)
         if not wanted:
-            must = f"a group with layers in it; this model has {len(linear)} linear layers that can be changed"
-            raise SettingError(explain("targets", of="LoRA", must=must, got=targets, do="name its layers in a list"))
+            expected = f"a group with layers in it; this model has {len(linear)} linear layers that can be changed"
+            raise SettingError(
+                error_message("targets", of="LoRA", expected=expected, got=targets, hint="name its layers in a list")
+            )
         return _shortest_names(model, wanted)
     if not targets or not all(isinstance(name, str) and name for name in targets):
-        raise SettingError(explain("targets", of="LoRA", must="a list of at least one name of layers", got=targets))
+        raise SettingError(
+            error_message("targets", of="LoRA", expected="a list of at least one name of layers", got=targets)
+        )
     head = _head_path(model)
     for name in dict.fromkeys(targets):
         _check_name(model, name, linear, head)
     lost = taken_for_experts(model, find_targets(model, targets))
     if lost:
         kind: Any = model.config
-        must = f"without names that PEFT takes for stacked experts of a {kind.model_type} model"
-        do = f"leave them out, as {min(lost)!r} would not be changed; name layers of attention, or take 'all-linear'"
+        expected = f"without names that PEFT takes for stacked experts of a {kind.model_type} model"
+        hint = f"leave them out, as {min(lost)!r} would not be changed; name layers of attention, or take 'all-linear'"
         got = sorted({path.rpartition(".")[2] for path in lost})
-        raise SettingError(explain("targets", of="LoRA", must=must, got=got, do=do))
+        raise SettingError(error_message("targets", of="LoRA", expected=expected, got=got, hint=hint))
     return sorted(set(targets))
 
 
@@ -175,16 +181,16 @@ def _shortest_names(model: nn.Module, wanted: set[str]) -> list[str]:
 def _check_name(model: nn.Module, name: str, linear: dict[str, nn.Module], head: str | None) -> None:
     hits = [path for path, _ in model.named_modules() if path == name or path.endswith(f".{name}")]
     if not hits:
-        must = "names of linear layers of this model"
-        raise SettingError(explain("targets", of="LoRA", must=must, got=name, do=_advice(name, linear)))
+        expected = "names of linear layers of this model"
+        raise SettingError(error_message("targets", of="LoRA", expected=expected, got=name, hint=_advice(name, linear)))
     if head in hits:
-        must = "without the output head, whose change could neither be shared with the embeddings nor merged"
-        raise SettingError(explain("targets", of="LoRA", must=must, got=name, do="leave it out"))
+        expected = "without the output head, whose change could neither be shared with the embeddings nor merged"
+        raise SettingError(error_message("targets", of="LoRA", expected=expected, got=name, hint="leave it out"))
     other = next((path for path in hits if path not in linear), None)
     if other is not None:
         kind = type(model.get_submodule(other)).__name__
-        must = f"names of linear layers; {other!r} is of class {kind}"
-        raise SettingError(explain("targets", of="LoRA", must=must, got=name, do=_advice(name, linear)))
+        expected = f"names of linear layers; {other!r} is of class {kind}"
+        raise SettingError(error_message("targets", of="LoRA", expected=expected, got=name, hint=_advice(name, linear)))
 
 
 def _advice(name: str, linear: dict[str, nn.Module]) -> str:

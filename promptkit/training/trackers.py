@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptkit.training.spec import TrainSpec
+from promptkit.training.config import TrainSpec
 from promptkit.types import JSONObject
 
 __all__ = ["Tracker", "open_tracker"]

@@ -101,9 +101,9 @@ def test_an_answer_without_reasoning_is_no_rationale(said: str) -> None:
 
 
 def test_targets_are_compared_as_the_reasoned_reader_reads_them() -> None:
-    """A target that the reader does not know equals no answer, least of all one that it does not know either."""
+    """A target that the parser does not know equals no answer, least of all one that it does not know either."""
     letters = TASK.model_copy(
-        update={"readers": {**TASK.readers, "reasoned": TASK.readers["reasoned"].model_copy(update={"then": "text"})}}
+        update={"parsers": {**TASK.parsers, "reasoned": TASK.parsers["reasoned"].model_copy(update={"then": "text"})}}
     )
     word = Example(Query({"question": "What is it?"}, "w"), ("four",))
     backend = ScriptedBackend([" Hm, well. The answer is five."])

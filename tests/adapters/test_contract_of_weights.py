@@ -14,7 +14,7 @@ import promptkit as pk
 from promptkit import ArtifactError, FewShot, LoRA, SoftPrompt, load_task
 from promptkit.adapters import PlanPredictor
 from promptkit.adapters.settings import register, settings
-from promptkit.task import Task
+from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter
 from promptkit.types import Example, Prediction, Query, Weights
 
@@ -35,7 +35,7 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "prompt": lambda: SoftPrompt(TASK, **SOFT),
     "prefix": lambda: SoftPrompt(TASK, kind="prefix", **SOFT),
     "ptuning": lambda: SoftPrompt(TASK, kind="ptuning", **SOFT),
-    "handdown, shots": lambda: SoftPrompt(TASK, init="handdown", shots=1, select="nearest", **SOFT),
+    "prompt, shots": lambda: SoftPrompt(TASK, init="prompt", shots=1, select="nearest", **SOFT),
     "lora": lambda: LoRA(TASK, **LOW),
     "dora": lambda: LoRA(TASK, variant="dora", targets=["q_proj", "v_proj"], **LOW),
     "adalora": lambda: LoRA(TASK, variant="adalora", **{**LOW, "epochs": 6}),

@@ -13,7 +13,7 @@ import pytest
 import promptkit as pk
 from promptkit import ArtifactError, ChainOfThought, FewShot, ScriptedBackend, load_task
 from promptkit.adapters import Plan, PlanPredictor
-from promptkit.artifact import load_folder, save_folder
+from promptkit.artifacts import load_folder, save_folder
 from promptkit.types import Example, Prediction, Query
 
 TASK = load_task("tickets")
@@ -59,7 +59,7 @@ def test_a_changed_byte_is_refused_by_name(folder: Path) -> None:
 
 
 def test_settings_that_redirect_the_model_are_no_part_of_the_format(folder: Path, tmp_path: Path) -> None:
-    from promptkit.artifact import load_folder, save_folder
+    from promptkit.artifacts import load_folder, save_folder
 
     saved = load_folder(folder, kind="predictor")
     plan = json.loads(saved.files["plan.json"]) | {"base_url": "http://127.0.0.1:9", "api_key": "x"}
@@ -69,7 +69,7 @@ def test_settings_that_redirect_the_model_are_no_part_of_the_format(folder: Path
 
 
 def test_a_missing_file_is_named(folder: Path, tmp_path: Path) -> None:
-    from promptkit.artifact import load_folder, save_folder
+    from promptkit.artifacts import load_folder, save_folder
 
     saved = load_folder(folder, kind="predictor")
     rest = {name: text for name, text in saved.files.items() if name != "plan.json"}

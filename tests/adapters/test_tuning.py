@@ -29,7 +29,7 @@ from promptkit import (
 )
 from promptkit.adapters import PlanPredictor, adapter_from_settings, adapter_settings
 from promptkit.adapters.tuning import training_pairs
-from promptkit.prompts import render, render_answer
+from promptkit.tasks import render, render_answer
 from promptkit.types import Example, Query, Weights
 
 TASK = load_task("tone")
@@ -113,12 +113,12 @@ def test_training_reads_the_very_tokens_that_generation_reads(
 
 
 def test_what_the_model_was_taught_ends_where_generation_stops(backend_of: Callable[..., Any]) -> None:
-    """Overfitted on one answer, the model writes it, ends by itself, and the reader reads it."""
-    taught = [replace(one, targets=("it is fine",)) for one in examples(8)]
+    """Overfitted on one answer, the model writes it, ends by itself, and the parser reads it."""
+    pseudo_labelled = [replace(one, targets=("it is fine",)) for one in examples(8)]
     for chat in (False, True):
         settings = {**QUICK, "epochs": 60, "patience": None, "max_new_tokens": 12}
         adapter = LoRA(TASK, rank=4, learning_rate=0.02, form="chat" if chat else "completion", **settings)
-        found = adapter.fit(taught, backend_of("llama", chat=True)).predict([taught[0].query])[0]
+        found = adapter.fit(pseudo_labelled, backend_of("llama", chat=True)).predict([pseudo_labelled[0].query])[0]
         assert found.answer == "it is fine"
         assert found.completions[0].finish in ("stop", "eos")
 
@@ -142,7 +142,7 @@ def test_the_model_and_other_predictors_stay_as_they_were(backend_of: Callable[.
         ({"init": "domain"}, None),
         ({"init": "vocabulary"}, None),
         ({"init": "text", "init_text": "apples"}, "apples"),
-        ({"init": "handdown"}, "apples"),
+        ({"init": "prompt"}, "apples"),
     ],
 )
 def test_where_vectors_start_is_told_in_the_notes(
@@ -164,7 +164,7 @@ def test_untrained_handed_down_vectors_are_the_embeddings_of_the_prompt(backend_
     backend = backend_of("llama")
     teacher = FewShot(TASK, shots=2, instruction=None).fit(examples()[:6], backend)
     settings = {**QUICK, "learning_rate": 1e-12}
-    fitted = SoftPrompt(TASK, tokens=9, init="handdown", **settings).fit(examples()[:6], backend, teacher=teacher)
+    fitted = SoftPrompt(TASK, tokens=9, init="prompt", **settings).fit(examples()[:6], backend, teacher=teacher)
     query = examples()[9].query
     whole = backend._codec.prompt_ids(teacher.ask(query).prompt)
     bare = backend._codec.prompt_ids(render(TASK, query, instruction=None))
@@ -180,12 +180,12 @@ def test_a_teacher_that_chooses_demonstrations_per_query_hands_down_some_that_st
 ) -> None:
     backend = backend_of("llama")
     teacher = FewShot(TASK, shots=2, select="nearest").fit(examples()[:6], backend)
-    fitted = SoftPrompt(TASK, tokens=4, init="handdown", **QUICK).fit(examples()[:6], backend, teacher=teacher)
+    fitted = SoftPrompt(TASK, tokens=4, init="prompt", **QUICK).fit(examples()[:6], backend, teacher=teacher)
     assert len(fitted.notes["start"]["tokens"]) == 4
 
 
 def test_the_best_of_several_prompts_on_dev_is_handed_down(backend_of: Callable[..., Any]) -> None:
-    adapter = SoftPrompt(TASK, tokens=4, init="handdown", **QUICK)
+    adapter = SoftPrompt(TASK, tokens=4, init="prompt", **QUICK)
     fitted = adapter.fit(examples()[:6], backend_of("llama"), dev=examples()[6:8])
     assert fitted.notes["start"]["prompt"] == "searched"
     assert fitted.notes["start"]["shots"] == 1
@@ -194,8 +194,8 @@ def test_the_best_of_several_prompts_on_dev_is_handed_down(backend_of: Callable[
 
 def test_a_teacher_without_a_prompt_hands_none_down(backend_of: Callable[..., Any]) -> None:
     teacher = FewShot(TASK, shots=0, instruction=None).fit((), backend_of("llama"))
-    with pytest.raises(SettingError, match=r"SoftPrompt\(init='handdown'\): teacher must be a predictor"):
-        SoftPrompt(TASK, init="handdown", **QUICK).fit(examples()[:6], backend_of("llama"), teacher=teacher)
+    with pytest.raises(SettingError, match=r"SoftPrompt\(init='prompt'\): teacher must be a predictor"):
+        SoftPrompt(TASK, init="prompt", **QUICK).fit(examples()[:6], backend_of("llama"), teacher=teacher)
 
 
 def test_a_teachers_voted_answers_are_trained_on(backend_of: Callable[..., Any]) -> None:
@@ -206,7 +206,7 @@ def test_a_teachers_voted_answers_are_trained_on(backend_of: Callable[..., Any])
     unlabelled = [{"question": f"What is {i} and {i}?"} for i in range(5)]
     adapter = LoRA(apples, rank=2, reasoned=True, targets="attention", **{**QUICK, "max_new_tokens": 30})
     fitted = adapter.fit(labelled, backend_of("llama"), teacher=teacher, unlabelled=unlabelled)
-    assert fitted.notes["examples"]["hand_down"]["used"] == 5
+    assert fitted.notes["examples"]["distillation"]["used"] == 5
     assert fitted.notes["examples"]["trained_on"] == 9
     assert fitted.plan.ask == "reasoned"
 
@@ -237,7 +237,7 @@ def test_weights_are_learned_behind_a_cache_and_answer_from_it(
     queries = [one.query for one in examples()[-3:]]
     own = {**QUICK, "instruction": 0}
     strategies = {
-        "soft": SoftPrompt(TASK, tokens=3, init="handdown", **own),
+        "soft": SoftPrompt(TASK, tokens=3, init="prompt", **own),
         "lora": LoRA(TASK, rank=2, shots=1, learning_rate=0.5, **own),
     }
     plain = {name: one.fit(examples()[:8], local, dev=examples()[8:9]) for name, one in strategies.items()}
@@ -306,7 +306,7 @@ def folder(backend_of: Callable[..., Any], tmp_path: Path) -> Path:
 
 def resave(folder: Path, to: Path, *, drop: str = "", meta: dict[str, Any] | None = None, **files: bytes) -> Path:
     """Saves an artifact again, edited, with a manifest that fits the edit."""
-    from promptkit.artifact import load_folder, save_folder
+    from promptkit.artifacts import load_folder, save_folder
 
     saved = load_folder(folder, kind="predictor")
     kept = {name: data for name, data in saved.files.items() if name != drop}
@@ -353,7 +353,7 @@ def test_weights_that_the_manifest_does_not_promise_are_refused(
 
 
 def test_weights_in_the_wrong_slot_are_refused(folder: Path, backend_of: Callable[..., Any], tmp_path: Path) -> None:
-    from promptkit.artifact import load_folder
+    from promptkit.artifacts import load_folder
 
     saved = load_folder(folder, kind="predictor").files
     swapped = {"lora.json": saved["soft_prompt.json"], "lora.safetensors": saved["soft_prompt.safetensors"]}

@@ -28,7 +28,7 @@ from promptkit.testing import ScriptedServer
 from promptkit.types import Completion, Prediction, Request
 
 TASK = load_task("apples")
-READER = TASK.reader("reasoned")
+READER = TASK.parser("reasoned")
 
 
 def ask(
@@ -128,7 +128,7 @@ def test_waves_draw_what_a_check_after_every_sample_would_draw(
     found, requests = ask(answers, samples, questions=3, stop=stop, vote=rule, near=near)
     for number, prediction in enumerate(found):
         whole = [answers[(number + index) % len(answers)] for index in range(samples)]
-        expected = vote(whole, reader=READER, rule=rule, stop=stop, near=near)
+        expected = vote(whole, parser=READER, rule=rule, stop=stop, near=near)
         assert len(prediction.completions) == prediction.samples_used == expected.samples_used
         assert prediction.answer == expected.answer
         assert dict(prediction.votes) == dict(expected.votes)

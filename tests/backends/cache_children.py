@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from promptkit.backends.cache_store import Store
+from promptkit.backends.store import Store
 
 LARGE = 2**30
 SHARED = 10**12

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCache
 from transformers.pytorch_utils import Conv1D
 
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.types import Weights
 
 Array = np.ndarray[Any, np.dtype[np.float32]]

@@ -15,9 +15,9 @@ from promptkit.backends.base import (
     check_request,
     check_score_request,
     first_error,
-    innermost,
     prompt_texts,
     replies,
+    unwrap,
 )
 from promptkit.backends.scripted import ScriptedBackend
 from promptkit.errors import ContextLengthError, PromptkitError, SettingError, UnsupportedError
@@ -178,6 +178,6 @@ def test_backends_without_a_model_refuse_weights(name: str) -> None:
 def test_the_model_is_found_behind_whatever_stands_in_front_of_it(tmp_path: Path) -> None:
     model = ScriptedBackend(["x"])
     cached = CachedBackend(CachedBackend(model, tmp_path / "a.sqlite"), tmp_path / "b.sqlite")
-    assert innermost(cached) is innermost(model) is model
+    assert unwrap(cached) is unwrap(model) is model
     model.backend = "vllm"  # type: ignore[attr-defined]  # a stranger's attribute of that name is no model
-    assert innermost(cached) is model
+    assert unwrap(cached) is model

@@ -17,7 +17,7 @@ import pytest
 from promptkit import BackendError, CachedBackend, Prompt, Request, Sampling, ScriptedBackend
 from promptkit.backends import cache_flights
 from promptkit.backends.cache_flights import Flights
-from promptkit.backends.cache_store import Store
+from promptkit.backends.store import Store
 from promptkit.types import ScoreRequest
 
 

@@ -133,7 +133,7 @@ def test_a_cache_in_between_hides_nothing_of_a_backend(tmp_path: Path) -> None:
 
 
 def test_numbers_device_and_form_of_a_local_model_count(tmp_path: Path) -> None:
-    from promptkit.backends.local import LocalBackend
+    from promptkit.backends.local.backend import LocalBackend
 
     def said(dtype: str = "torch.float32", device: str = "cpu", chat: bool = False) -> str:
         model = SimpleNamespace(dtype=dtype, device=SimpleNamespace(type=device))
@@ -147,7 +147,7 @@ def test_numbers_device_and_form_of_a_local_model_count(tmp_path: Path) -> None:
 def test_settings_that_change_answers_count_although_the_fingerprint_leaves_them_out(
     tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from promptkit.backends.local import LocalBackend
+    from promptkit.backends.local.backend import LocalBackend
 
     folder = Path(shutil.copytree(tiny("llama", chat=True), tmp_path / "mine"))
     first = LocalBackend(folder)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.backends.streaming import Piecewise, TextPieces
 from promptkit.errors import ContextLengthError, SettingError
 from promptkit.types import Completion, Message, Prompt, Reply, Request, Sampling
@@ -62,7 +62,7 @@ def test_bad_requests_are_refused(tiny: Callable[..., Path]) -> None:
 def test_a_stream_that_is_left_ends_the_work_and_frees_the_model(
     tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from promptkit.backends import local_runs
+    from promptkit.backends.local import forward as local_runs
 
     backend, fed = loaded(tiny("llama")), []
     feed = local_runs.CausalRun.feed

@@ -54,19 +54,19 @@ def spawn() -> Run:
 
 
 @pytest.fixture
-def domain(tmp_path: Path) -> str:
+def task(tmp_path: Path) -> str:
     """The folder of a new domain that names capitals: 12 training, 4 dev and 5 test items."""
     return str(pk.new_task("capitals", tmp_path))
 
 
 @pytest.fixture
-def model(domain: str, monkeypatch: pytest.MonkeyPatch) -> list[pk.ScriptedBackend]:
+def model(task: str, monkeypatch: pytest.MonkeyPatch) -> list[pk.ScriptedBackend]:
     """Puts a model that knows all capitals but those of Cuba and Peru in the place of the local one.
 
     Returns:
         The models that commands made.
     """
-    capitals = {one.query.fields["question"]: one.target for split in pk.load_examples(domain) for one in split}
+    capitals = {one.query.fields["question"]: one.target for split in pk.load_examples(task) for one in split}
     made: list[pk.ScriptedBackend] = []
 
     def answer(request: pk.Request, index: int) -> str:

@@ -16,7 +16,7 @@ from promptkit.data import DataWarning
 
 from .conftest import Run
 
-COMMANDS = ["tasks", "new", "predict", "eval", "vote", "compare", "plan", "export", "chat", "demo", "doctor"]
+COMMANDS = ["tasks", "new", "predict", "eval", "vote", "compare", "estimate", "export", "chat", "demo", "doctor"]
 
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:
@@ -56,7 +56,7 @@ def test_wrong_usage_ends_with_code_2(run: Run, arguments: list[str]) -> None:
 def test_an_error_is_one_line_and_code_1(spawn: Run) -> None:
     outcome = spawn("eval", "apple")
     assert (outcome.code, outcome.out) == (1, "")
-    assert outcome.err.startswith("error: domain: name must be one of 'apples', ")
+    assert outcome.err.startswith("error: task: name must be one of 'apples', ")
     assert outcome.err.endswith("did you mean 'apples'?\n")
     assert outcome.err.count("\n") == 1
 
@@ -65,7 +65,7 @@ def test_a_traceback_is_shown_if_asked_for(spawn: Run) -> None:
     outcome = spawn("eval", "apple", "--traceback")
     assert outcome.code == 1
     assert outcome.err.startswith("Traceback (most recent call last):")
-    assert "TaskError: domain: name must be one of" in outcome.err
+    assert "TaskError: task: name must be one of" in outcome.err
 
 
 def test_errors_do_not_steer_the_terminal(run: Run) -> None:

@@ -17,8 +17,8 @@ QUESTION = "What is the capital of {}?"
 THREE = f"{QUESTION.format('Finland')}\n\n  {QUESTION.format('Peru')}  \n{QUESTION.format('Cuba')}\n"
 
 
-def test_each_line_is_a_question_and_each_reply_a_line(run: Run, domain: str, model: Models) -> None:
-    outcome = run("chat", "--task", domain, "--shots", "2", stdin=THREE)
+def test_each_line_is_a_question_and_each_reply_a_line(run: Run, task: str, model: Models) -> None:
+    outcome = run("chat", "--task", task, "--shots", "2", stdin=THREE)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.splitlines() == [
         "Helsinki",
@@ -29,8 +29,8 @@ def test_each_line_is_a_question_and_each_reply_a_line(run: Run, domain: str, mo
     assert "Peru?\nAnswer: Lemon\n\n" in last  # the turn before is seen
 
 
-def test_json_has_a_record_per_turn(run: Run, domain: str, model: Models) -> None:
-    outcome = run("chat", "--task", domain, "--shots", "0", "--json", "--model", "mine", stdin=THREE)
+def test_json_has_a_record_per_turn(run: Run, task: str, model: Models) -> None:
+    outcome = run("chat", "--task", task, "--shots", "0", "--json", "--model", "mine", stdin=THREE)
     records = [json.loads(line) for line in outcome.out.splitlines()]
     assert [record["answer"] for record in records] == ["Helsinki", "Lemon", None]
     assert records[2]["abstained"] is True
@@ -40,19 +40,19 @@ def test_json_has_a_record_per_turn(run: Run, domain: str, model: Models) -> Non
     assert model[0].name == "mine"
 
 
-def test_reset_forgets_and_quit_ends(run: Run, domain: str, model: Models) -> None:
+def test_reset_forgets_and_quit_ends(run: Run, task: str, model: Models) -> None:
     one = QUESTION.format("Finland")
-    run("chat", "--task", domain, "--shots", "0", stdin=f"{one}\n/reset\n{QUESTION.format('Senegal')}\n/quit\n{one}\n")
+    run("chat", "--task", task, "--shots", "0", stdin=f"{one}\n/reset\n{QUESTION.format('Senegal')}\n/quit\n{one}\n")
     assert len(model[0].requests) == 2
     assert "Finland" not in str(model[0].requests[-1].prompt.text)
 
 
 @pytest.fixture
-def folders(domain: str, tmp_path: Path, model: Models) -> tuple[str, str]:
+def folders(task: str, tmp_path: Path, model: Models) -> tuple[str, str]:
     """A saved predictor and a saved assistant."""
     backend = pk.LocalBackend("reference")
-    data = pk.load_examples(domain)
-    predictor = pk.FewShot(pk.load_task(domain), shots=1).fit(data.train, backend)
+    data = pk.load_examples(task)
+    predictor = pk.FewShot(pk.load_task(task), shots=1).fit(data.train, backend)
     predictor.save(tmp_path / "predictor")
     pk.Assistant(predictor, tone="Be brief.").save(tmp_path / "assistant")
     return str(tmp_path / "predictor"), str(tmp_path / "assistant")
@@ -66,13 +66,13 @@ def test_saved_assistants_and_predictors_talk(run: Run, folders: tuple[str, str]
 
 
 def test_a_saved_predictor_talks_on_a_server_and_a_terminal_streams_what_is_remembered(
-    run: Run, domain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from promptkit.cli import chat
 
     with ScriptedServer(pk.ScriptedBackend([" Helsinki"])) as server:
         options = ["--base-url", server.base_url, "--model", "scripted", "--cache", str(tmp_path / "answers.sqlite")]
-        assert run("fit", domain, "--strategy", "few_shot", "--out", str(tmp_path / "mine"), *options).code == 0
+        assert run("fit", task, "--strategy", "few_shot", "--out", str(tmp_path / "mine"), *options).code == 0
         piped = run("chat", str(tmp_path / "mine"), *options, stdin=QUESTION.format("Finland"))
         assert (piped.code, piped.out, piped.err) == (0, "Helsinki\n", "")
         seen = len(server.seen)
@@ -84,8 +84,8 @@ def test_a_saved_predictor_talks_on_a_server_and_a_terminal_streams_what_is_reme
         assert len(server.seen) == seen + 1  # its name, and no completion
 
 
-def test_what_is_neither_is_refused(run: Run, domain: str, model: Models) -> None:
-    outcome = run("chat", domain, stdin="x")
+def test_what_is_neither_is_refused(run: Run, task: str, model: Models) -> None:
+    outcome = run("chat", task, stdin="x")
     assert outcome.code == 1
     assert outcome.err.startswith("error: ")
     assert "no part of an artifact" in outcome.err
@@ -154,14 +154,14 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal(run: Run, monke
 
 
 def test_on_a_terminal_replies_come_in_pieces(
-    run: Run, domain: str, model: Models, monkeypatch: pytest.MonkeyPatch
+    run: Run, task: str, model: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from promptkit.cli import chat
 
     lines = iter([QUESTION.format("Finland"), "/quit"])
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     monkeypatch.setattr(chat, "sys", Terminal())
-    outcome = run("chat", "--task", domain, "--shots", "0")
+    outcome = run("chat", "--task", task, "--shots", "0")
     assert outcome.code == 0
     assert outcome.out.splitlines() == ["capitals on reference. " + chat._HELP, "Helsinki"]
 

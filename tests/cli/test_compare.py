@@ -15,17 +15,17 @@ Models = list[pk.ScriptedBackend]
 
 
 @pytest.fixture
-def reports(run: Run, domain: str, model: Models, tmp_path: Path) -> str:
+def reports(run: Run, task: str, model: Models, tmp_path: Path) -> str:
     """What eval prints for two numbers of shots."""
-    outcome = run("eval", domain, "--shots", "0,2", "--metric", "exact_match", "--json")
+    outcome = run("eval", task, "--shots", "0,2", "--metric", "exact_match", "--json")
     assert outcome.code == 0, outcome.err
     (tmp_path / "reports.json").write_text(outcome.out, encoding="utf-8")
     model.clear()
     return str(tmp_path / "reports.json")
 
 
-def save(folder: Path, domain: str, shots: int) -> str:
-    task, data = pk.load_task(domain), pk.load_examples(domain)
+def save(folder: Path, task: str, shots: int) -> str:
+    task, data = pk.load_task(task), pk.load_examples(task)
     pk.FewShot(task, shots=shots).fit(data.train, pk.LocalBackend("reference")).save(folder)
     return str(folder)
 
@@ -45,16 +45,16 @@ def test_compare_reads_what_eval_prints(run: Run, reports: str, model: Models) -
 def test_compare_says_the_same_as_the_library(run: Run, reports: str) -> None:
     options = ["--baseline", "2 shots", "--margin", "0.1", "--confidence", "0.9", "--seed", "4", "--pairs", "all"]
     found = json.loads(run("compare", reports, *options, "--json").out)
-    from promptkit.comparison import load_reports
+    from promptkit.evaluation import load_reports
 
     expected = pk.compare(load_reports(reports), baseline="2 shots", margin=0.1, confidence=0.9, seed=4, pairs="all")
     assert found == json.loads(expected.to_json())
 
 
-def test_compare_scores_saved_predictors(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
-    zero, two = (save(tmp_path / f"shots-{k}", domain, k) for k in (0, 2))
+def test_compare_scores_saved_predictors(run: Run, task: str, model: Models, tmp_path: Path) -> None:
+    zero, two = (save(tmp_path / f"shots-{k}", task, k) for k in (0, 2))
     model.clear()
-    outcome = run("compare", zero, f"more={two}", "--data", domain, "--limit", "4", "--model", "reference", "--json")
+    outcome = run("compare", zero, f"more={two}", "--data", task, "--limit", "4", "--model", "reference", "--json")
     assert outcome.code == 0, outcome.err
     found = json.loads(outcome.out)
     assert (list(found["arms"]), found["items"], found["baseline"]) == (["shots-0", "more"], 4, "shots-0")
@@ -81,7 +81,7 @@ def test_two_files_and_names(run: Run, reports: str, tmp_path: Path) -> None:
     assert list(json.loads(run("compare", f"x={a}", f"y={b}", "--json").out)["arms"]) == ["x", "y"]
 
 
-def test_wrong_usage_is_named(run: Run, reports: str, domain: str, tmp_path: Path) -> None:
+def test_wrong_usage_is_named(run: Run, reports: str, task: str, tmp_path: Path) -> None:
     one = tmp_path / "one.json"
     one.write_text(json.dumps(json.loads(Path(reports).read_text(encoding="utf-8"))[:1]), encoding="utf-8")
     cases: list[tuple[list[str], int, str]] = [
@@ -112,8 +112,8 @@ def test_no_model_library_is_loaded_for_reports(spawn: Run, reports: str) -> Non
     assert " numpy\n" in outcome.err
 
 
-def test_compare_refuses_leaking_data_unless_forced(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
-    zero, two = (save(tmp_path / f"shots-{k}", domain, k) for k in (0, 2))
+def test_compare_refuses_leaking_data_unless_forced(run: Run, task: str, model: Models, tmp_path: Path) -> None:
+    zero, two = (save(tmp_path / f"shots-{k}", task, k) for k in (0, 2))
     known = [("What is the capital of Finland?", "Helsinki"), ("What is the capital of Norway?", "Oslo")]
     rows = "".join(json.dumps({"question": asked, "target": answer}) + "\n" for asked, answer in known)
     (tmp_path / "leaky").mkdir()
@@ -127,21 +127,21 @@ def test_compare_refuses_leaking_data_unless_forced(run: Run, domain: str, model
     assert forced.err.startswith("warning: ")
 
 
-def test_compare_and_eval_take_groups_of_a_column(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
+def test_compare_and_eval_take_groups_of_a_column(run: Run, task: str, model: Models, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    for source in Path(domain, "data").glob("*.jsonl"):
+    for source in Path(task, "data").glob("*.jsonl"):
         rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
         grouped = [{**row, "region": f"{source.stem} {place // 3}"} for place, row in enumerate(rows)]
         (data / source.name).write_text("".join(json.dumps(row) + "\n" for row in grouped), encoding="utf-8")
     options = ("--data", str(data), "--group", "region")
-    outcome = run("eval", domain, "--shots", "0,2", *options, "--json")
+    outcome = run("eval", task, "--shots", "0,2", *options, "--json")
     assert outcome.code == 0, outcome.err
     assert [(one["groups"], one["rows"][0]["group"]) for one in json.loads(outcome.out)] == [(2, "test 0")] * 2
     (tmp_path / "grouped.json").write_text(outcome.out)
     assert "in 2 groups" in run("compare", str(tmp_path / "grouped.json")).out.splitlines()[0]
-    assert "5 items each in 2 groups" in run("eval", domain, "--shots", "0", *options).out
-    saved = save(tmp_path / "saved", domain, 0), save(tmp_path / "other", domain, 2)
+    assert "5 items each in 2 groups" in run("eval", task, "--shots", "0", *options).out
+    saved = save(tmp_path / "saved", task, 0), save(tmp_path / "other", task, 2)
     assert json.loads(run("compare", *saved, *options, "--json").out)["groups"] == 2
 
 

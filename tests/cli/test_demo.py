@@ -24,9 +24,9 @@ def test_demo_evaluates_every_domain_with_0_4_and_8_shots(run: Run, lemons: None
     assert outcome.code == 0, outcome.err
     reports = json.loads(outcome.out)
     expected = [(name, shots) for name in pk.list_tasks() for shots in ("zero-shot", "4 shots", "8 shots")]
-    assert [(report["domain"], report["strategy"]) for report in reports] == expected
+    assert [(report["task"], report["strategy"]) for report in reports] == expected
     for report in reports:
-        assert list(report["metrics"]) == [pk.load_task(report["domain"]).metric]
+        assert list(report["metrics"]) == [pk.load_task(report["task"]).metric]
         assert report["items"] == 2
     shots = [report["rows"][0]["shots"] for report in reports]
     assert shots == [0, 4, 8] * len(pk.list_tasks())
@@ -36,7 +36,7 @@ def test_demo_adds_reasoning_and_voting_where_a_domain_has_reasoning(run: Run, l
     arguments = ["--domain", "apples", "--domain", "tickets", "--shots", "0", "--items", "2", "--samples", "5"]
     outcome = run("demo", *arguments, "--json")
     assert outcome.code == 0, outcome.err
-    assert [(report["domain"], report["strategy"]) for report in json.loads(outcome.out)] == [
+    assert [(report["task"], report["strategy"]) for report in json.loads(outcome.out)] == [
         ("apples", "zero-shot"),
         ("apples", "4 shots reasoned"),
         ("apples", "4 shots reasoned, vote of 5 (beta)"),
@@ -44,8 +44,8 @@ def test_demo_adds_reasoning_and_voting_where_a_domain_has_reasoning(run: Run, l
     ]
 
 
-def test_demo_prints_a_table_and_nothing_else(run: Run, lemons: None, domain: str) -> None:
-    outcome = run("demo", "--domain", domain, "--domain", "tickets", "--shots", "0,2", "--items", "3")
+def test_demo_prints_a_table_and_nothing_else(run: Run, lemons: None, task: str) -> None:
+    outcome = run("demo", "--domain", task, "--domain", "tickets", "--shots", "0,2", "--items", "3")
     assert (outcome.code, outcome.err) == (0, "")
     title, head, _, *lines = outcome.out.splitlines()
     assert title.startswith("reference: 3 items each")
@@ -59,4 +59,4 @@ def test_demo_refuses_an_unknown_domain_before_a_model_is_loaded(run: Run, monke
     monkeypatch.setitem(vars(pk), "LocalBackend", lambda name: pytest.fail("a model was loaded"))
     outcome = run("demo", "--domain", "pears")
     assert outcome.code == 1
-    assert outcome.err.startswith("error: domain: name must be one of")
+    assert outcome.err.startswith("error: task: name must be one of")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from promptkit.backends import local_facts, local_threads
-from promptkit.backends.local_threads import Timing
-from promptkit.backends.machine import Cpus
+from promptkit.backends.local import facts as local_facts
+from promptkit.backends.local import threads as local_threads
+from promptkit.backends.local.machine import Cpus
+from promptkit.backends.local.threads import Timing
 
 from .conftest import Run
 

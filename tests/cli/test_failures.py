@@ -56,15 +56,15 @@ def test_eval_fails_where_a_server_is_down(run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["eval", "predict", "demo"])
 def test_a_server_that_refuses_the_key_is_told_once_with_its_count(
-    run: Run, domain: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, task: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WRONG_KEY", "wrong")
     with ScriptedServer(pk.ScriptedBackend(["Paris"]), api_key="right") as server:
         where = ("--base-url", server.base_url, "--model", "m", "--api-key-env", "WRONG_KEY")
         rest: dict[str, tuple[str, ...]] = {
-            "eval": (domain, "--limit", "5"),
-            "predict": (domain, "--input", questions(tmp_path, 5)),
-            "demo": ("--domain", domain, "--shots", "4", "--items", "5"),
+            "eval": (task, "--limit", "5"),
+            "predict": (task, "--input", questions(tmp_path, 5)),
+            "demo": ("--domain", task, "--shots", "4", "--items", "5"),
         }
         outcome = run(command, *rest[command], *where)
     assert outcome.code == NOTHING, outcome.err
@@ -75,9 +75,9 @@ def test_a_server_that_refuses_the_key_is_told_once_with_its_count(
 
 
 def test_compare_tells_of_each_arm_that_it_asked(
-    run: Run, domain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, task = pk.load_examples(domain), pk.load_task(domain)
+    data, task = pk.load_examples(task), pk.load_task(task)
 
     def answer(request: pk.Request, index: int) -> str:
         if (request.prompt.text or "").count("Question: ") > 2:  # two demonstrations
@@ -88,7 +88,7 @@ def test_compare_tells_of_each_arm_that_it_asked(
     monkeypatch.setitem(vars(pk), "LocalBackend", lambda name: backend)
     for shots in (1, 2):
         pk.FewShot(task, shots=shots).fit(data.train, backend).save(tmp_path / f"with-{shots}")
-    outcome = run("compare", str(tmp_path / "with-1"), str(tmp_path / "with-2"), "--data", domain, "--json")
+    outcome = run("compare", str(tmp_path / "with-1"), str(tmp_path / "with-2"), "--data", task, "--json")
     assert outcome.code == FAILED
     assert outcome.err == "error: with-2: 5 of 5 questions could not be answered\n  5 x HTTP 503\n"
     assert json.loads(outcome.out)["errors"] == {"with-1": [], "with-2": [{"error": "HTTP 503", "count": 5}]}
@@ -96,7 +96,7 @@ def test_compare_tells_of_each_arm_that_it_asked(
 
 @pytest.mark.parametrize(("failures", "code"), [(0, 0), (1, 0), (2, 0), (3, FAILED), (19, FAILED), (20, NOTHING)])
 def test_eval_ends_by_the_share_that_failed(
-    run: Run, domain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, code: int
+    run: Run, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, code: int
 ) -> None:
     # Every question is asked for alone after its group failed, so the place is told by the question itself.
     def answer(request: pk.Request, index: int) -> str:
@@ -110,7 +110,7 @@ def test_eval_ends_by_the_share_that_failed(
     tmp_path.mkdir()
     Path(questions(tmp_path, 20)).rename(tmp_path / "test.jsonl")
     (tmp_path / "train.jsonl").write_text('{"question": "Where does Ann live?", "target": "Oslo"}\n')
-    outcome = run("eval", domain, "--data", str(tmp_path), "--shots", "0", "--json")
+    outcome = run("eval", task, "--data", str(tmp_path), "--shots", "0", "--json")
     assert outcome.code == code
     (report,) = json.loads(outcome.out)
     assert (report["failed"], report["answered"]) == (failures, 20 - failures)
@@ -118,20 +118,20 @@ def test_eval_ends_by_the_share_that_failed(
     assert (f"{failures} of 20 questions could not be answered" in outcome.err) == (failures > 0)
 
 
-def test_answers_that_cannot_be_read_are_no_failures(run: Run, domain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_cannot_be_read_are_no_failures(run: Run, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(pk), "LocalBackend", lambda name: pk.ScriptedBackend(["\n"], name=name))
-    outcome = run("eval", domain, "--json")
+    outcome = run("eval", task, "--json")
     (report,) = json.loads(outcome.out)
     assert (outcome.code, outcome.err) == (0, "")
     assert (report["unanswered"], report["failed"], report["errors"]) == (5, 0, [])
 
 
 def test_the_first_distinct_errors_are_shown_and_the_rest_is_counted(
-    run: Run, domain: str, tmp_path: Path, broken: Broken
+    run: Run, task: str, tmp_path: Path, broken: Broken
 ) -> None:
     words = ["alpha", "beta", "gamma", "delta", "epsilon"]
     broken(lambda number: True, lambda number: f"call {number}: {words[number % 5]}\x1b[31m")
-    outcome = run("predict", domain, "--input", questions(tmp_path, 10), "--shots", "0")
+    outcome = run("predict", task, "--input", questions(tmp_path, 10), "--shots", "0")
     assert outcome.code == NOTHING
     lines = outcome.err.splitlines()
     assert len(lines) == 5 and all(" x call " in line and line.endswith("\\x1b[31m") for line in lines[1:4])

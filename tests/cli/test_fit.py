@@ -32,13 +32,13 @@ def folder(tiny: Callable[..., Path]) -> str:
 
 
 def test_a_prompt_is_fitted_saved_and_used(
-    run: Run, domain: str, model: list[pk.ScriptedBackend], tmp_path: Path
+    run: Run, task: str, model: list[pk.ScriptedBackend], tmp_path: Path
 ) -> None:
     out = str(tmp_path / "mine")
-    outcome = run("fit", domain, "--strategy", "few_shot", "--shots", "2", "--out", out)
+    outcome = run("fit", task, "--strategy", "few_shot", "--shots", "2", "--out", out)
     assert outcome.code == 0, outcome.err
     assert outcome.out == f"{out}: few_shot for capitals, 2 shots\n"
-    again = run("predict", domain, "--adapter", out, "--json", stdin="What is the capital of Finland?\n")
+    again = run("predict", task, "--adapter", out, "--json", stdin="What is the capital of Finland?\n")
     assert json.loads(again.out)["answer"] == "Helsinki"
     assert json.loads(again.out)["shots"] == 2
 
@@ -47,50 +47,50 @@ def test_a_prompt_is_fitted_saved_and_used(
     "strategy", [("soft_prompt", "--tokens", "3", "--kind", "prefix"), ("lora", "--rank", "2", "--soft-prompt", "2")]
 )
 def test_weights_are_fitted_saved_and_used(
-    run: Run, domain: str, folder: str, tmp_path: Path, strategy: tuple[str, ...]
+    run: Run, task: str, folder: str, tmp_path: Path, strategy: tuple[str, ...]
 ) -> None:
     out = str(tmp_path / "mine")
-    outcome = run("fit", domain, "--strategy", *strategy, *QUICK, "--out", out, "--model", folder)
+    outcome = run("fit", task, "--strategy", *strategy, *QUICK, "--out", out, "--model", folder)
     assert outcome.code == 0, outcome.err
     assert f"{out}: {strategy[0]} for capitals, 0 shots" in outcome.out
     assert {"trainable", "dev loss", "epochs"} <= set(outcome.out.replace("  ", "\n").replace("\n ", "\n").split("\n"))
     loaded = pk.load(out, pk.LocalBackend(folder))
     assert loaded.training is not None and loaded.training.steps == 3
-    used = run("predict", domain, "--adapter", out, "--model", folder, "--json", stdin="What is the capital of Peru?\n")
+    used = run("predict", task, "--adapter", out, "--model", folder, "--json", stdin="What is the capital of Peru?\n")
     assert used.code == 0, used.err
-    scored = run("eval", domain, "--adapter", out, "--model", folder, "--limit", "2", "--json")
+    scored = run("eval", task, "--adapter", out, "--model", folder, "--limit", "2", "--json")
     assert json.loads(scored.out)[0]["items"] == 2
 
 
-def test_weights_are_fitted_and_used_through_a_cache(run: Run, domain: str, folder: str, tmp_path: Path) -> None:
+def test_weights_are_fitted_and_used_through_a_cache(run: Run, task: str, folder: str, tmp_path: Path) -> None:
     out = str(tmp_path / "mine")
     options = ("--model", folder, "--cache", str(tmp_path / "answers.sqlite"), "--json")
-    outcome = run("fit", domain, "--strategy", "lora", "--rank", "2", *QUICK, "--out", out, *options)
+    outcome = run("fit", task, "--strategy", "lora", "--rank", "2", *QUICK, "--out", out, *options)
     assert outcome.code == 0, outcome.err
     question = "What is the capital of Peru?\n"
-    first, again = (json.loads(run("predict", domain, "--adapter", out, *options, stdin=question).out) for _ in "12")
-    plain = json.loads(run("predict", domain, "--adapter", out, "--model", folder, "--json", stdin=question).out)
+    first, again = (json.loads(run("predict", task, "--adapter", out, *options, stdin=question).out) for _ in "12")
+    plain = json.loads(run("predict", task, "--adapter", out, "--model", folder, "--json", stdin=question).out)
     assert first["text"] == again["text"] == plain["text"]
 
 
-def test_json_tells_settings_and_notes(run: Run, domain: str, folder: str, tmp_path: Path) -> None:
+def test_json_tells_settings_and_notes(run: Run, task: str, folder: str, tmp_path: Path) -> None:
     out = str(tmp_path / "mine")
     arguments = ("--strategy", "soft_prompt", "--tokens", "3", *QUICK, "--out", out, "--model", folder, "--json")
-    found = json.loads(run("fit", domain, *arguments).out)
+    found = json.loads(run("fit", task, *arguments).out)
     assert (found["folder"], found["settings"]["kind"], found["settings"]["tokens"]) == (out, "soft_prompt", 3)
     assert found["notes"]["training"]["steps"] == 3
 
 
-def test_a_teacher_answers_unlabelled_questions(run: Run, domain: str, folder: str, tmp_path: Path) -> None:
+def test_a_teacher_answers_unlabelled_questions(run: Run, task: str, folder: str, tmp_path: Path) -> None:
     shots = ("--shots", "1", "--set", "max_new_tokens=4")
-    run("fit", domain, "--strategy", "few_shot", *shots, "--out", str(tmp_path / "teacher"), "--model", folder)
+    run("fit", task, "--strategy", "few_shot", *shots, "--out", str(tmp_path / "teacher"), "--model", folder)
     (tmp_path / "more.jsonl").write_text('{"question": "Which one?"}\n{"question": "And now?"}\n')
     outcome = run(
-        "fit", domain, "--strategy", "lora", "--rank", "2", *QUICK, "--teacher", str(tmp_path / "teacher"),
+        "fit", task, "--strategy", "lora", "--rank", "2", *QUICK, "--teacher", str(tmp_path / "teacher"),
         "--unlabelled", str(tmp_path / "more.jsonl"), "--out", str(tmp_path / "mine"), "--model", folder, "--json",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert json.loads(outcome.out)["notes"]["examples"]["hand_down"]["asked"] == 2
+    assert json.loads(outcome.out)["notes"]["examples"]["distillation"]["asked"] == 2
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_teacher_answers_unlabelled_questions(run: Run, domain: str, folder: s
     ],
 )
 def test_wrong_settings_end_before_a_model_is_loaded(
-    run: Run, domain: str, model: list[pk.ScriptedBackend], tmp_path: Path, arguments: tuple[str, ...], message: str
+    run: Run, task: str, model: list[pk.ScriptedBackend], tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    outcome = run("fit", domain, "--strategy", *arguments, "--out", str(tmp_path / "mine"))
+    outcome = run("fit", task, "--strategy", *arguments, "--out", str(tmp_path / "mine"))
     assert outcome.code != 0
     assert message in " ".join(outcome.err.replace("│", " ").split())
     assert model == []
@@ -114,11 +114,11 @@ def test_wrong_settings_end_before_a_model_is_loaded(
 
 
 def test_a_folder_with_something_else_in_it_is_refused_before_a_model_is_loaded(
-    run: Run, domain: str, model: list[pk.ScriptedBackend], tmp_path: Path
+    run: Run, task: str, model: list[pk.ScriptedBackend], tmp_path: Path
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    outcome = run("fit", domain, "--strategy", "few_shot", "--out", str(tmp_path / "mine"))
+    outcome = run("fit", task, "--strategy", "few_shot", "--out", str(tmp_path / "mine"))
     assert outcome.code == 1
     assert "'thesis.txt'" in outcome.err
     assert model == []
@@ -127,7 +127,7 @@ def test_a_folder_with_something_else_in_it_is_refused_before_a_model_is_loaded(
 
 @pytest.mark.parametrize(("signal", "code"), [("sigterm", 143), ("sigint", 130)])
 def test_a_training_that_is_told_to_end_saves_nothing_and_says_how_to_go_on(
-    run: Run, domain: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal: str, code: int
+    run: Run, task: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal: str, code: int
 ) -> None:
     def stop(*arguments: Any, **more: Any) -> Any:
         log = SimpleNamespace(stopped=signal)
@@ -135,7 +135,7 @@ def test_a_training_that_is_told_to_end_saves_nothing_and_says_how_to_go_on(
 
     monkeypatch.setattr("promptkit.training.loop.train", stop)
     out = str(tmp_path / "mine")
-    outcome = run("fit", domain, "--strategy", "lora", "--out", out, "--model", folder)
+    outcome = run("fit", task, "--strategy", "lora", "--out", out, "--model", folder)
     assert outcome.code == code
     assert outcome.err.startswith("stopped: train: told to end")
     assert not Path(out).exists()

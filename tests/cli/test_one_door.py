@@ -216,13 +216,13 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", SAYS)
 def test_no_command_lets_an_argument_or_an_answer_steer_the_terminal(
-    run: Run, domain: str, hostile: None, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, task: str, hostile: None, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows, samples = tmp_path / "rows.jsonl", tmp_path / "samples.jsonl"
     rows.write_text(json.dumps({"id": HOSTILE, "question": HOSTILE}) + "\n")
     samples.write_text(json.dumps({"samples": [HOSTILE, HOSTILE]}) + "\n")
-    known = {"domain": domain, "folder": str(tmp_path), "rows": str(rows), "samples": str(samples)}
+    known = {"task": task, "folder": str(tmp_path), "rows": str(rows), "samples": str(samples)}
     arguments = [each.format(**known) if "{" in each else each for each in SAYS[name]]
     outcome = run(*arguments, stdin=f"{HOSTILE.translate({10: None, 13: None})}\n")
     is_calm(outcome.out)

@@ -12,9 +12,9 @@ from .conftest import Run
 
 
 @pytest.fixture
-def folder(domain: str, model: list[pk.ScriptedBackend], tmp_path: Path) -> Path:
+def folder(task: str, model: list[pk.ScriptedBackend], tmp_path: Path) -> Path:
     """A run folder; the climb writes a report as well."""
-    task, data = pk.load_task(domain), pk.load_examples(domain, on_leakage="ignore")
+    task, data = pk.load_task(task), pk.load_examples(task, on_leakage="ignore")
     rungs = [pk.FewShot(task, shots=k) for k in (0, 2)]
     backend = pk.LocalBackend("reference")
     result = pk.climb(task, data, backend, rungs=rungs, folder=tmp_path / "run", folds=0)

@@ -19,9 +19,9 @@ def rows(*countries: str) -> str:
     return "".join(json.dumps({"id": one, "question": QUESTION.format(one), "target": "?"}) + "\n" for one in countries)
 
 
-def test_predict_answers_a_file(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
+def test_predict_answers_a_file(run: Run, task: str, model: Models, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(rows("Finland", "Ireland"))
-    outcome = run("predict", domain, "--input", str(tmp_path / "in.jsonl"))
+    outcome = run("predict", task, "--input", str(tmp_path / "in.jsonl"))
     assert outcome.code == 0, outcome.err
     assert [line.split() for line in outcome.out.splitlines()[2:]] == [["Finland", "Helsinki"], ["Ireland", "Dublin"]]
     assert outcome.err == ""
@@ -29,8 +29,8 @@ def test_predict_answers_a_file(run: Run, domain: str, model: Models, tmp_path: 
     assert len(model[0].requests) == 2
 
 
-def test_predict_reads_objects_from_standard_input_and_prints_json_lines(run: Run, domain: str, model: Models) -> None:
-    outcome = run("predict", domain, "--shots", "2", "--model", "mine", "--json", stdin=rows("Finland", "Cuba"))
+def test_predict_reads_objects_from_standard_input_and_prints_json_lines(run: Run, task: str, model: Models) -> None:
+    outcome = run("predict", task, "--shots", "2", "--model", "mine", "--json", stdin=rows("Finland", "Cuba"))
     assert outcome.code == 0, outcome.err
     first, second = (json.loads(line) for line in outcome.out.splitlines())
     assert (first["id"], first["answer"], first["text"], first["shots"]) == ("Finland", "Helsinki", " Helsinki", 2)
@@ -39,9 +39,9 @@ def test_predict_reads_objects_from_standard_input_and_prints_json_lines(run: Ru
     assert model[0].name == "mine"
 
 
-def test_predict_takes_plain_lines_where_a_task_has_one_field(run: Run, domain: str, model: Models) -> None:
+def test_predict_takes_plain_lines_where_a_task_has_one_field(run: Run, task: str, model: Models) -> None:
     stdin = f"{QUESTION.format('Finland')}\n\n  {QUESTION.format('Senegal')}  \n"
-    outcome = run("predict", domain, "--shots", "0", "-i", "-", stdin=stdin)
+    outcome = run("predict", task, "--shots", "0", "-i", "-", stdin=stdin)
     assert outcome.code == 0, outcome.err
     assert [line.split() for line in outcome.out.splitlines()[2:]] == [["row-1", "Helsinki"], ["row-3", "Dakar"]]
 
@@ -53,8 +53,8 @@ def test_predict_needs_objects_where_a_task_has_several_fields(run: Run, model: 
     assert model == []
 
 
-def test_predict_shows_an_answer_that_could_not_be_read_as_none(run: Run, domain: str, model: Models) -> None:
-    outcome = run("predict", domain, stdin=rows("Cuba"))
+def test_predict_shows_an_answer_that_could_not_be_read_as_none(run: Run, task: str, model: Models) -> None:
+    outcome = run("predict", task, stdin=rows("Cuba"))
     assert outcome.code == 0
     assert outcome.out.splitlines()[2].split(maxsplit=1) == ["Cuba", "no answer:"]
 
@@ -72,23 +72,23 @@ def test_predict_shows_an_answer_that_could_not_be_read_as_none(run: Run, domain
     ],
 )
 def test_predict_names_bad_rows_before_a_model_is_loaded(
-    run: Run, domain: str, model: Models, stdin: str | bytes, message: str
+    run: Run, task: str, model: Models, stdin: str | bytes, message: str
 ) -> None:
-    outcome = run("predict", domain, stdin=stdin)
+    outcome = run("predict", task, stdin=stdin)
     assert (outcome.code, outcome.out, model) == (1, "", [])
     assert outcome.err.startswith("error: ")
     assert message in outcome.err
 
 
-def test_predict_refuses_a_missing_file(run: Run, domain: str, model: Models) -> None:
-    outcome = run("predict", domain, "--input", "nowhere.jsonl")
+def test_predict_refuses_a_missing_file(run: Run, task: str, model: Models) -> None:
+    outcome = run("predict", task, "--input", "nowhere.jsonl")
     assert (outcome.code, model) == (1, [])
     assert "nowhere.jsonl" in outcome.err
 
 
-def test_predict_prints_what_it_has_and_fails_if_a_question_does_not_fit(run: Run, domain: str, model: Models) -> None:
+def test_predict_prints_what_it_has_and_fails_if_a_question_does_not_fit(run: Run, task: str, model: Models) -> None:
     long = json.dumps({"id": "long", "question": "word " * 5000})
-    outcome = run("predict", domain, "--json", stdin=rows("Finland") + long)
+    outcome = run("predict", task, "--json", stdin=rows("Finland") + long)
     assert outcome.code == 3  # more than a tenth, and not all
     first, second = (json.loads(line) for line in outcome.out.splitlines())
     assert first["answer"] == "Helsinki"
@@ -99,40 +99,40 @@ def test_predict_prints_what_it_has_and_fails_if_a_question_does_not_fit(run: Ru
 
 
 def test_texts_of_a_model_do_not_steer_the_terminal(
-    run: Run, domain: str, model: Models, monkeypatch: pytest.MonkeyPatch
+    run: Run, task: str, model: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(vars(pk), "LocalBackend", lambda name: pk.ScriptedBackend([" \x1b[2J[bold]gone[/bold]"]))
-    outcome = run("predict", domain, stdin=rows("Peru"))
+    outcome = run("predict", task, stdin=rows("Peru"))
     assert outcome.code == 0, outcome.err
     assert r"\x1b[2J[bold]gone[/bold]" in outcome.out
     assert "\x1b" not in outcome.out
 
 
-def test_a_saved_predictor_answers_and_is_scored(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
-    data, saved = pk.load_examples(domain), str(tmp_path / "saved")
-    pk.FewShot(pk.load_task(domain), shots=3).fit(data.train, pk.LocalBackend("reference")).save(saved)
-    outcome = run("predict", domain, "--adapter", saved, "--json", stdin=rows("Finland"))
+def test_a_saved_predictor_answers_and_is_scored(run: Run, task: str, model: Models, tmp_path: Path) -> None:
+    data, saved = pk.load_examples(task), str(tmp_path / "saved")
+    pk.FewShot(pk.load_task(task), shots=3).fit(data.train, pk.LocalBackend("reference")).save(saved)
+    outcome = run("predict", task, "--adapter", saved, "--json", stdin=rows("Finland"))
     assert outcome.code == 0, outcome.err
     assert (json.loads(outcome.out)["answer"], json.loads(outcome.out)["shots"]) == ("Helsinki", 3)
-    outcome = run("eval", domain, "--adapter", saved, "--json")
+    outcome = run("eval", task, "--adapter", saved, "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)[0]["metrics"]["exact_match"]["mean"] == 0.6
 
 
-def test_a_saved_predictor_of_another_task_is_refused(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
+def test_a_saved_predictor_of_another_task_is_refused(run: Run, task: str, model: Models, tmp_path: Path) -> None:
     saved = str(tmp_path / "saved")
     pk.FewShot(pk.load_task("apples"), shots=0).fit([], pk.LocalBackend("reference")).save(saved)
-    outcome = run("eval", domain, "--adapter", saved)
+    outcome = run("eval", task, "--adapter", saved)
     assert outcome.code == 1
     assert outcome.err == f"error: {saved}: was fitted for task 'apples', not for 'capitals'\n"
 
 
-def test_eval_prints_a_line_per_number_of_demonstrations_and_metric(run: Run, domain: str, model: Models) -> None:
-    outcome = run("eval", domain, "--shots", "0,4", "--shots", "1")
+def test_eval_prints_a_line_per_number_of_demonstrations_and_metric(run: Run, task: str, model: Models) -> None:
+    outcome = run("eval", task, "--shots", "0,4", "--shots", "1")
     assert outcome.code == 0, outcome.err
     title, head, _, *lines = outcome.out.splitlines()
     assert title.startswith("reference: 5 items each; ")
-    assert head.split()[:4] == ["domain", "strategy", "metric", "mean"]
+    assert head.split()[:4] == ["task", "strategy", "metric", "mean"]
     cells = [line.split() for line in lines]
     assert cells[0][:4] == ["capitals", "zero-shot", "exact_match", "0.600"]
     assert cells[0][6] == "4/5"
@@ -142,23 +142,23 @@ def test_eval_prints_a_line_per_number_of_demonstrations_and_metric(run: Run, do
     assert len(model) == 1
 
 
-def test_eval_prints_everything_as_json(run: Run, domain: str, model: Models) -> None:
-    outcome = run("eval", domain, "--shots", "2", "--metric", "rouge1", "--limit", "3", "--split", "dev", "--json")
+def test_eval_prints_everything_as_json(run: Run, task: str, model: Models) -> None:
+    outcome = run("eval", task, "--shots", "2", "--metric", "rouge1", "--limit", "3", "--split", "dev", "--json")
     assert outcome.code == 0, outcome.err
     (report,) = json.loads(outcome.out)
-    assert (report["domain"], report["strategy"], report["model"]) == ("capitals", "2 shots", "reference")
+    assert (report["task"], report["strategy"], report["model"]) == ("capitals", "2 shots", "reference")
     assert list(report["metrics"]) == ["rouge1"]
     assert report["metrics"]["rouge1"]["n"] == report["items"] == len(report["rows"]) == 3
     assert report["rows"][0]["id"] == "dev-1"
 
 
-def test_eval_says_the_same_as_the_library(run: Run, domain: str, model: Models) -> None:
-    data = pk.load_examples(domain)
-    predictor = pk.FewShot(pk.load_task(domain), shots=4, select="nearest").fit(
+def test_eval_says_the_same_as_the_library(run: Run, task: str, model: Models) -> None:
+    data = pk.load_examples(task)
+    predictor = pk.FewShot(pk.load_task(task), shots=4, select="nearest").fit(
         data.train, pk.LocalBackend("x"), dev=data.dev, seed=3
     )
     report = pk.evaluate(predictor, data.test, seed=3)
-    (printed,) = json.loads(run("eval", domain, "--select", "nearest", "--seed", "3", "--json").out)
+    (printed,) = json.loads(run("eval", task, "--select", "nearest", "--seed", "3", "--json").out)
     assert printed["metrics"]["exact_match"]["low"] == report["exact_match"].low
     assert printed["cost"]["usage"]["prompt_tokens"] == report.cost.usage.prompt_tokens
 
@@ -175,20 +175,20 @@ def test_eval_says_the_same_as_the_library(run: Run, domain: str, model: Models)
     ],
 )
 def test_eval_refuses_wrong_settings(
-    run: Run, domain: str, model: Models, arguments: list[str], code: int, message: str
+    run: Run, task: str, model: Models, arguments: list[str], code: int, message: str
 ) -> None:
-    outcome = run("eval", domain, *arguments)
+    outcome = run("eval", task, *arguments)
     assert (outcome.code, outcome.out) == (code, "")
     assert message in outcome.err
 
 
-def test_eval_scores_other_data_than_the_domain_has(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
+def test_eval_scores_other_data_than_the_domain_has(run: Run, task: str, model: Models, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     for split in ("train", "test"):
         (tmp_path / "other" / f"{split}.csv").write_text(
             f"question,target\n{QUESTION.format('Spain' if split == 'train' else 'Japan')},Tokyo\n"
         )
-    outcome = run("eval", domain, "--data", str(tmp_path / "other"), "--shots", "1", "--json")
+    outcome = run("eval", task, "--data", str(tmp_path / "other"), "--shots", "1", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)[0]["metrics"]["exact_match"]["mean"] == 1.0
 
@@ -240,11 +240,11 @@ def test_a_vote_cannot_go_by_likelihood(run: Run, voters: Models) -> None:
     assert "--samples" in outcome.err and "must be 1 with --answer-by likelihood" in " ".join(outcome.err.split())
 
 
-def test_eval_refuses_leaking_data_unless_forced(run: Run, domain: str, model: Models, tmp_path: Path) -> None:
+def test_eval_refuses_leaking_data_unless_forced(run: Run, task: str, model: Models, tmp_path: Path) -> None:
     folder = tmp_path / "leaky"
     folder.mkdir()
     (folder / "train.jsonl").write_text(rows("Finland", "Ireland").replace('"?"', '"x"'))
     (folder / "test.jsonl").write_text(rows("Finland", "Senegal").replace('"?"', '"x"'))
-    refused = run("eval", domain, "--data", str(folder), "--shots", "0")
+    refused = run("eval", task, "--data", str(folder), "--shots", "0")
     assert refused.code == 1 and "--allow-leakage" in refused.err and model == []
-    assert run("eval", domain, "--data", str(folder), "--shots", "0", "--allow-leakage").code == 0
+    assert run("eval", task, "--data", str(folder), "--shots", "0", "--allow-leakage").code == 0

@@ -57,10 +57,10 @@ def test_vote_tells_machines_everything(run: Run) -> None:
 
 
 def test_vote_says_the_same_as_the_library(run: Run, file: str) -> None:
-    reader = pk.load_task("apples").reader("reasoned")
+    parser = pk.load_task("apples").parser("reasoned")
     for rule in ("majority", "distinct"):
         for stop in ("none", "beta", "window"):
-            summary = pk.vote_rows(ROWS, reader=reader, gold="gold", rule=rule, stop=stop, tie="first")  # type: ignore[arg-type]
+            summary = pk.vote_rows(ROWS, parser=parser, gold="gold", rule=rule, stop=stop, tie="first")  # type: ignore[arg-type]
             options = ["--rule", rule, "--stop", stop, "--tie", "first", "--gold-field", "gold"]
             found = json.loads(run("vote", file, "--task", "apples", *options, "--json").out)
             assert (found["accuracy"], found["samples_used"]) == (summary.accuracy, summary.samples_used)
@@ -69,8 +69,8 @@ def test_vote_says_the_same_as_the_library(run: Run, file: str) -> None:
 
 def test_a_reader_can_be_given_and_gold_left_out(run: Run) -> None:
     rows = json.dumps({"said": ['{"n": 5}', '{"n": 5.0}', "6"]})
-    reader = '{"kind": "json", "field": "n", "then": "number"}'
-    outcome = run("vote", "-", "--samples-field", "said", "--reader", reader, "--json", stdin=rows)
+    parser = '{"kind": "json", "field": "n", "then": "number"}'
+    outcome = run("vote", "-", "--samples-field", "said", "--parser", parser, "--json", stdin=rows)
     found = json.loads(outcome.out)
     assert (found["accuracy"], found["rows"][0]["votes"], found["unreadable"]) == (None, {"5": 2}, 1 / 3)
     outcome = run("vote", "-", "--samples-field", "said", stdin=rows)
@@ -86,12 +86,12 @@ def test_weighted_votes_read_probabilities_from_the_file(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "message"),
     [
-        (["--reader", "{", "-"], "{}", 2, "must be a JSON object, got '{'"),
-        (["--reader", "{}", "--task", "apples", "-"], "{}", 2, "give either this or --task"),
+        (["--parser", "{", "-"], "{}", 2, "must be a JSON object, got '{'"),
+        (["--parser", "{}", "--task", "apples", "-"], "{}", 2, "give either this or --task"),
         (["--rule", "most", "-"], "{}", 2, "--rule"),
         ([], "", 2, "FILE"),
-        (["--reader", '{"kind": "best"}', "-"], "{}", 1, "ReaderSpec: kind must be 'text', 'line', "),
-        (["--reader", "5", "-"], "{}", 1, "ReaderSpec: spec must be"),
+        (["--parser", '{"kind": "best"}', "-"], "{}", 1, "ParserSpec: kind must be 'text', 'line', "),
+        (["--parser", "5", "-"], "{}", 1, "ParserSpec: spec must be"),
         (["--task", "apple", "-"], "{}", 1, "did you mean 'apples'?"),
         (["--near", "2", "-"], '{"samples": []}', 1, "vote: near must be a number above 0, at most 1, or None, got 2.0"),
         (["-"], "", 1, "rows must be at least 1, got 0"),
@@ -116,8 +116,8 @@ def test_vote_loads_no_model(run: Run, file: str, monkeypatch: pytest.MonkeyPatc
 def test_published_figures(run: Run, stop: str, expected: tuple[float, float]) -> None:
     source = Path(str(REAL), "cot-samples", "gpt-35-turbo__chain_of_thought__aqua-rat-100__temp-0.3.jsonl.gz")
     pattern = r'Answer\("(.)[^"\n]*"\)'
-    reader = json.dumps({"kind": "regex", "pattern": pattern, "then": "choice", "labels": [*"ABCDEN"]})
-    options = ["--stop", stop, "--tie", "first", "--gold-field", "gold", "--reader", reader]
+    parser = json.dumps({"kind": "regex", "pattern": pattern, "then": "choice", "labels": [*"ABCDEN"]})
+    options = ["--stop", stop, "--tie", "first", "--gold-field", "gold", "--parser", parser]
     found = json.loads(run("vote", str(source), *options, "--json").out)
     assert (found["accuracy"], found["samples_used"]) == expected
 

@@ -11,7 +11,7 @@ import pytest
 from promptkit.data import DataWarning, load_examples
 from promptkit.data.rows import MAX_CELL
 from promptkit.errors import DataError, PromptkitError
-from promptkit.task import Task, load_task
+from promptkit.tasks.task import Task, load_task
 
 GOOD = [{"id": f"g{n}", "question": f"What is {n} + 1?", "target": str(n + 1)} for n in range(8)]
 WHOLE = (1, 0, 0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import promptkit as pk
-from promptkit.adapters.lessons import check_apart
+from promptkit.adapters.training_set import check_apart
 
 ROW = {"question": "What is 1 + 1?", "target": "2"}
 DATA = pk.load_examples([{"question": f"What is {n} + 1?", "target": n + 1} for n in range(20)])

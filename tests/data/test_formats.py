@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from promptkit.data import Data, DataWarning, load_examples
 from promptkit.data.csv_rows import read_csv
 from promptkit.errors import DataError, SettingError, TaskError
-from promptkit.scaffold import new_task
-from promptkit.task import Task, load_task
+from promptkit.tasks.create import new_task
+from promptkit.tasks.task import Task, load_task
 
 WHOLE = (1, 0, 0)
 
@@ -347,9 +347,9 @@ def test_narrow_floats_are_the_numbers_that_were_put_in() -> None:
 
 def german(folder: Path) -> Task:
     path = new_task("hauptstadt", folder)
-    text = (path / "domain.yaml").read_text()
+    text = (path / "task.yaml").read_text()
     settings = "data: {columns: {question: Frage, target: Antwort}, delimiter: semicolon, encoding: cp1252}\n"
-    (path / "domain.yaml").write_text(text + settings)
+    (path / "task.yaml").write_text(text + settings)
     for split in ("train", "dev", "test"):
         (path / "data" / f"{split}.jsonl").unlink()
         rows = f"Frage;Antwort\nHauptstadt für {split}?;Köln\nUnd, bitte, für {split} zwei?;Bonn\n"
@@ -376,14 +376,14 @@ def test_a_task_without_such_settings_is_saved_as_before() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("{delimiter: ';;'}", "domain.yaml: data.delimiter: must be one character"),
-        ("{encoding: klingon}", "domain.yaml: data.encoding: must be an encoding that Python knows"),
+        ("{delimiter: ';;'}", "task.yaml: data.delimiter: must be one character"),
+        ("{encoding: klingon}", "task.yaml: data.encoding: must be an encoding that Python knows"),
         ("{colums: {}}", "data.colums"),
         ("[a]", "data"),
     ],
 )
 def test_wrong_settings_in_a_task_file_are_refused(settings: str, message: str, tmp_path: Path) -> None:
-    path = new_task("capitals", tmp_path) / "domain.yaml"
+    path = new_task("capitals", tmp_path) / "task.yaml"
     path.write_text(path.read_text() + f"data: {settings}\n")
     with pytest.raises(TaskError, match=message):
         load_task(path.parent)
@@ -407,7 +407,7 @@ def test_a_bare_name_never_shadows_a_local_domain_or_folder_of_rows(
     assert load_examples("tickets").task == "tickets"  # the twin: an empty folder is no source
     write(tmp_path / "tickets", "question,target\na,b\n", "train.csv")
     with pytest.raises(
-        TaskError, match=r"'tickets' is both a shipped domain .* and a local folder; write \./tickets for"
+        TaskError, match=r"'tickets' is both a shipped task .* and a local folder; write \./tickets for"
     ):
         load_examples("tickets")
     assert pairs(load("./tickets")) == [("a", "b")]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from promptkit.data import Data, DataWarning, load_examples
 from promptkit.errors import DataError, LeakageError, SettingError, TaskError
-from promptkit.task import list_tasks, load_task, templates_root
+from promptkit.tasks.task import list_tasks, load_task, templates_root
 
 WHOLE = (1, 0, 0)
 ROWS: list[dict[str, Any]] = [{"question": f"What is {n} + 1?", "target": str(n + 1)} for n in range(20)]
@@ -200,10 +200,10 @@ def test_a_domain_cannot_lie_outside_the_folder_of_domains(tmp_path: Path, monke
     for folder in (outside, root / "inside"):
         (folder / "data").mkdir(parents=True)
         jsonl(folder / "data" / "train.jsonl", ROWS)
-        (folder / "domain.yaml").write_text("fields: [question]")
+        (folder / "task.yaml").write_text("fields: [question]")
     (root / "linked").symlink_to(outside)
     task = load_task("apples")
-    monkeypatch.setattr("promptkit.domains.templates_root", lambda: root)
+    monkeypatch.setattr("promptkit.tasks.loading.templates_root", lambda: root)
     monkeypatch.chdir(tmp_path)
     assert len(load_examples("inside", task=task).train) == 12  # the twin: a folder that does lie inside
     with pytest.raises(TaskError, match="got 'linked'"):

@@ -1,4 +1,4 @@
-"""What counts as a near copy, what does not, and how many planted copies are found."""
+"""What counts as a near-duplicate, what does not, and how many planted copies are found."""
 
 from __future__ import annotations
 
@@ -325,6 +325,6 @@ def test_the_result_does_not_depend_on_the_order_of_rows() -> None:
     test = [example(change(1)(row.query.fields["question"], draw)) for row in rows[:20]]
     found = measure_leakage(rows, test=test).overlap("test", "train").matches
     turned = measure_leakage(rows[::-1], test=test[::-1]).overlap("test", "train").matches
-    assert {(match.row, match.twin, match.likeness) for match in found} == {
-        (19 - match.row, 199 - match.twin, match.likeness) for match in turned
+    assert {(match.row, match.clone, match.likeness) for match in found} == {
+        (19 - match.row, 199 - match.clone, match.likeness) for match in turned
     }

@@ -1,4 +1,4 @@
-"""Near copies planted into the shipped domains, whose items are written from frames and differ in a few words anyway."""
+"""Near-duplicates planted into the shipped tasks, whose items are written from frames and differ in a few words anyway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEW_SIGNS = [chr(code) for code in range(0x4F00, 0x4F00 + 50)]
 
 
 @cache
-def domain(name: str) -> Data:
+def task(name: str) -> Data:
     return load_examples(name)
 
 
@@ -37,18 +37,18 @@ def change(example: Example, draw: random.Random, words: int) -> Example:
 @pytest.mark.parametrize("words", [1, 2])
 @pytest.mark.parametrize("name", DOMAINS)
 def test_copies_are_found_and_nothing_else(name: str, words: int, planted: int) -> None:
-    data, draw = domain(name), random.Random(f"{words} {planted}")
+    data, draw = task(name), random.Random(f"{words} {planted}")
     train, test = list(data.train)[:500], list(data.test)
     test[:planted] = [change(train[row * 7], draw, words) for row in range(planted)]
     found = {match.row: match for match in measure_leakage(train, test=test).overlap("test", "train").matches}
     assert found.keys() <= set(range(planted))
     assert len(found) >= 0.95 * planted
-    assert sum(match.twin == 7 * row for row, match in found.items()) >= 0.9 * planted
+    assert sum(match.clone == 7 * row for row, match in found.items()) >= 0.9 * planted
 
 
 @pytest.mark.parametrize("name", DOMAINS)
 def test_within_train_no_item_is_a_copy_of_another(name: str) -> None:
     """A clean set that nobody has sifted: items of train against items of train."""
-    rows = list(domain(name).train)
+    rows = list(task(name).train)
     found = measure_leakage(rows[:300], test=rows[300:]).overlap("test", "train")
     assert (found.exact, found.normalised, found.near) == (0, 0, 0)

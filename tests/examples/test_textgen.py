@@ -24,10 +24,10 @@ def text(seed: int, documents: int = 400) -> str:
     return "".join(piece for _ in range(documents) for piece, _ in draw_document(rng))
 
 
-def shipped(domain: str, field: str) -> list[str]:
+def shipped(task: str, field: str) -> list[str]:
     rows = []
     for split in ("train", "dev", "test"):
-        path = ROOT / "templates" / domain / "data" / f"{split}.jsonl"
+        path = ROOT / "templates" / task / "data" / f"{split}.jsonl"
         rows += [json.loads(line)[field] for line in path.read_text(encoding="utf-8").splitlines()]
     return rows
 
@@ -54,10 +54,10 @@ def test_label_and_product_names_of_the_domains_are_reserved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "field"), [("apples", "question"), ("tickets", "message"), ("tone", "message"), ("chinese", "sentence")]
+    ("task", "field"), [("apples", "question"), ("tickets", "message"), ("tone", "message"), ("chinese", "sentence")]
 )
-def test_shipped_items_belong_to_the_eighth_that_training_never_sees(domain: str, field: str) -> None:
-    assert all(held_out(item) for item in shipped(domain, field))
+def test_shipped_items_belong_to_the_eighth_that_training_never_sees(task: str, field: str) -> None:
+    assert all(held_out(item) for item in shipped(task, field))
 
 
 def test_training_problems_are_never_of_that_eighth() -> None:

@@ -93,7 +93,7 @@ def _low_rank(backend: pk.LocalBackend, variant: str = "lora", rank: int = 3) ->
     """Random weights of a size that changes answers, on every linear layer."""
     from transformers.pytorch_utils import Conv1D
 
-    from promptkit.artifact.peft_config import canonical_config
+    from promptkit.artifacts.peft_config import canonical_config
     from promptkit.training.targets import find_linear, resolve_targets
 
     layers: dict[str, Any] = find_linear(backend.model)

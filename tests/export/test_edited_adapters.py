@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load, save
 
 import promptkit as pk
-from promptkit.artifact.weights import CONFIG_FILE, TENSOR_FILE, weights_from_files, weights_to_files
+from promptkit.artifacts.weights import CONFIG_FILE, TENSOR_FILE, weights_from_files, weights_to_files
 
 
 def edit(config: dict, tensors: dict[str, np.ndarray], draw: random.Random) -> str:

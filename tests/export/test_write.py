@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 import promptkit as pk
-from promptkit.artifact.weights import read_peft_folder
+from promptkit.artifacts.weights import read_peft_folder
 from promptkit.export import FORMS, export, write
 
 TEXT = "Sam buys 3 pens."

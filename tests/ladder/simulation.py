@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import promptkit as pk
-from promptkit.task import build_task
+from promptkit.tasks.task import build_task
 
 SUM = re.compile(r"Sum: (\d+) \+ (\d+)\nAnswer:$")
 QUALITY = re.compile(r"Quality ([\d.]+)(?: of (\w+))?\.")
@@ -20,7 +20,7 @@ TASK = build_task(
         "name": "sums",
         "fields": ["sum"],
         "instructions": ["Quality 0.3."],
-        "readers": {"direct": {"kind": "number"}, "reasoned": {"kind": "marked", "marker": "So", "then": "number"}},
+        "parsers": {"direct": {"kind": "number"}, "reasoned": {"kind": "marked", "marker": "So", "then": "number"}},
         "templates": {
             "direct": "{% macro question(item) %}Sum: {{ item.sum }}\nAnswer:{% endmacro %}"
             "{% macro answer(item) %} {{ item.target }}{% endmacro %}",
@@ -63,7 +63,7 @@ def make_data(train: int = 40, dev: int = 200, test: int = 200, seed: int = 0) -
     """Three splits that share nothing."""
     rows = examples(train + dev + test, seed=seed)
     parts = {"train": rows[:train], "dev": rows[train : train + dev], "test": rows[train + dev :]}
-    # Near copies are not looked for here: sums look alike to a measure of words, and it takes seconds.
+    # Near-duplicates are not looked for here: sums look alike to a measure of words, and it takes seconds.
     nothing = pk.Leakage(
         tuple(_overlap(*pair) for pair in [("dev", "train"), ("test", "train"), ("test", "dev")]),
         dict.fromkeys(parts, 0),
@@ -102,7 +102,7 @@ def climb(*qualities: float, data: pk.Data | None = None, backend: Any = None, *
 
 def verdicts(result: pk.ClimbResult) -> list[str]:
     """What became of each attempt."""
-    return [attempt.verdict for attempt in result.record.attempts]
+    return [trial.verdict for trial in result.record.trials]
 
 
 def copy_without(folder: Path, name: str, target: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from simulation import TASK, answer, climb, make_data, model, rung, rungs, verdicts
 
 import promptkit as pk
-from promptkit.ladder import Handed, Ready, Rung
+from promptkit.ladder import Prior, Ready, Rung
 
 
 def test_it_stops_at_the_first_rung_whose_lower_bound_reaches_the_target() -> None:
@@ -127,7 +127,7 @@ def test_a_rung_that_fails_stands_in_the_record_and_the_climb_goes_on(error: Exc
 def test_a_retry_that_succeeds_is_a_further_attempt() -> None:
     result = climb(rungs=[rung(0.3), ("shaky", Breaking(pk.BackendError("try again"), times=1))])
     assert verdicts(result) == ["first", "failed", "kept"]
-    assert [attempt.number for attempt in result.record.attempts] == [1, 1, 2]
+    assert [trial.number for trial in result.record.trials] == [1, 1, 2]
 
 
 def test_if_nothing_can_be_judged_the_record_says_why() -> None:
@@ -144,11 +144,11 @@ def test_failed_answers_count_the_same_for_every_arm() -> None:
         return answer(request, index)
 
     result = climb(0.3, 0.8, backend=pk.ScriptedBackend(flaky), rungs=rungs(0.3, 0.8))
-    attempt = result.record["r1"]
-    failed = [one for one in attempt.outcomes if one.error is not None]
-    assert failed and attempt.failed == len(failed)
+    trial = result.record["r1"]
+    failed = [one for one in trial.outcomes if one.error is not None]
+    assert failed and trial.failed == len(failed)
     assert all(one.score == 0 and one.answer is None for one in failed)
-    assert attempt.answered + attempt.unanswered + attempt.failed == len(attempt.outcomes)
+    assert trial.answered + trial.unanswered + trial.failed == len(trial.outcomes)
 
 
 def test_a_model_that_answers_nothing_at_all_is_a_failure_and_no_loss() -> None:
@@ -165,7 +165,7 @@ def test_a_model_that_answers_nothing_at_all_is_a_failure_and_no_loss() -> None:
 
 def test_items_stand_once_and_every_outcome_names_one() -> None:
     record = climb(0.3, 0.8).record
-    assert all(outcome.item in record.items for attempt in record.attempts for outcome in attempt.outcomes)
+    assert all(outcome.item in record.items for trial in record.trials for outcome in trial.outcomes)
     keys = [[outcome.item for outcome in record[name].outcomes] for name in ("r0", "r1")]
     shared = min(map(len, keys))
     assert keys[0][:shared] == keys[1][:shared]
@@ -268,8 +268,8 @@ def test_progress_names_the_rung_and_the_time_left() -> None:
 def test_time_is_shared_among_the_rungs_to_come() -> None:
     seen: list[float | None] = []
 
-    def ready(handed: Handed) -> Ready:
-        seen.append(handed.minutes)
+    def ready(prior: Prior) -> Ready:
+        seen.append(prior.minutes)
         return Ready(rung(0.3)[1])
 
     data = make_data(dev=60, test=0)

@@ -8,7 +8,7 @@ import pytest
 from simulation import climb, make_data, rung
 
 import promptkit as pk
-from promptkit.ladder.pool import make_pool
+from promptkit.ladder.cross_fitting import make_pool
 
 
 def grouped(data: pk.Data, size: int) -> pk.Data:
@@ -29,14 +29,14 @@ def test_groups_stay_together_in_order_folds_and_what_is_set_aside() -> None:
     assert len(starts) == len(set(pool.groups)) == 8 + 12
     for fold in range(4):
         inside = {group for group, number in zip(pool.groups, pool.folds, strict=True) if number == fold}
-        taught = {f"train/{one.group}" for part in vars_of(pool, fold) for one in part}
-        assert inside and not inside & taught
-    assert not {one.group for one in pool.lesson.train} & {one.group for one in pool.lesson.tuning}
+        pseudo_labelled = {f"train/{one.group}" for part in vars_of(pool, fold) for one in part}
+        assert inside and not inside & pseudo_labelled
+    assert not {one.group for one in pool.fit_split.train} & {one.group for one in pool.fit_split.tuning}
 
 
 def vars_of(pool, fold: int):  # type: ignore[no-untyped-def]
-    lesson = pool.fold_lessons[fold]
-    return lesson.train, lesson.tuning
+    fit_split = pool.fold_splits[fold]
+    return fit_split.train, fit_split.tuning
 
 
 def lucky(request: pk.Request, index: int) -> str:

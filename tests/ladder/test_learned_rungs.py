@@ -62,13 +62,13 @@ def test_soft_prompt_and_lora_are_trained_once_through_a_crash(tmp_path: Path, t
     record = result.record
     assert record.resumed == 1
     for name, weights in (("soft", "soft_prompt of 2 tokens"), ("lora", "lora")):
-        attempt = record[name]
-        assert attempt.fit is not None and attempt.fit.training is not None, attempt.reason
-        assert attempt.fit.trainable_parameters > 0 and attempt.fit.training_tokens > 0 and attempt.fit.seconds > 0
-        assert attempt.prompts[0].weights == weights
+        trial = record[name]
+        assert trial.fit is not None and trial.fit.training is not None, trial.reason
+        assert trial.fit.trainable_parameters > 0 and trial.fit.training_tokens > 0 and trial.fit.seconds > 0
+        assert trial.prompts[0].weights == weights
         # With folds, prompts are judged on train too; what learns weights is judged on dev alone.
-        assert attempt.cost is not None and attempt.cost.items <= 6
-        assert (tmp_path / "run" / attempt.fit.artifact / "manifest.json").exists()
+        assert trial.cost is not None and trial.cost.items <= 6
+        assert (tmp_path / "run" / trial.fit.artifact / "manifest.json").exists()
     assert record.data.judged == 30
 
 
@@ -103,7 +103,7 @@ def test_weights_climb_behind_a_cache_which_changes_no_score_and_no_cost_in_toke
     assert asked[0] > 0 == asked[1]
     assert trainings == ["SoftPrompt", "LoRA"] * 3
     for record in records[1:]:
-        for one, other in zip(records[0].attempts, record.attempts, strict=True):
+        for one, other in zip(records[0].trials, record.trials, strict=True):
             assert one.fit is not None and other.fit is not None and other.cost is not None and one.cost is not None
             assert (one.rung, one.score, one.cost.prompt_tokens) == (other.rung, other.score, other.cost.prompt_tokens)
             assert one.cost.generated_tokens == other.cost.generated_tokens
@@ -114,11 +114,11 @@ def test_the_default_ladder_can_be_fitted_by_its_own_hand_downs(trainings: list[
     task, backend = pk.load_task("tone"), pk.LocalBackend("reference")
     data = short(pk.load_examples("tone"), 24, 12, 0)
     few, soft = (rung.ready for rung in make_rungs(["few-shot", "soft prompt"], task, data.train))
-    from promptkit.ladder.rungs import Handed
+    from promptkit.ladder.rungs import Prior
 
-    prompt = few(Handed()).adapter.fit(data.train, backend, dev=data.dev[:4])
+    prompt = few(Prior()).adapter.fit(data.train, backend, dev=data.dev[:4])
     assert isinstance(prompt, pk.PlanPredictor)
-    ready = soft(Handed("few-shot", prompt, prompt, minutes=0.05))
+    ready = soft(Prior("few-shot", prompt, prompt, minutes=0.05))
     fitted = ready.adapter.fit(data.train, backend, dev=data.dev, **ready.options)
     assert trainings == ["SoftPrompt"]
     assert isinstance(fitted, pk.PlanPredictor) and fitted.soft_prompt is not None

@@ -62,19 +62,19 @@ def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:
 def test_times_do_not_count_and_everything_else_does(record: Record) -> None:
     later = record.model_copy(update={"seconds": record.seconds + 5, "started": "2030-01-01", "resumed": 3})
     assert record.same_decisions(later)
-    attempt = record.attempts[1]
-    assert attempt.test is not None
+    trial = record.trials[1]
+    assert trial.test is not None
     for change in (
         {"verdict": "kept"},
         {"reason": "because"},
-        {"test": attempt.test.model_copy(update={"p_value": 0.5})},
-        {"outcomes": (attempt.outcomes[0].model_copy(update={"answer": "other"}), *attempt.outcomes[1:])},
+        {"test": trial.test.model_copy(update={"p_value": 0.5})},
+        {"outcomes": (trial.outcomes[0].model_copy(update={"answer": "other"}), *trial.outcomes[1:])},
     ):
         other = record.model_copy(
-            update={"attempts": (record.attempts[0], attempt.model_copy(update=change), *record.attempts[2:])}
+            update={"trials": (record.trials[0], trial.model_copy(update=change), *record.trials[2:])}
         )
         found = record.differences(other)
-        assert len(found) == 1 and found[0].startswith("attempts.1."), found
+        assert len(found) == 1 and found[0].startswith("trials.1."), found
 
 
 def test_every_unsteady_name_is_a_name_of_the_schema(record: Record) -> None:
@@ -89,11 +89,11 @@ def test_every_unsteady_name_is_a_name_of_the_schema(record: Record) -> None:
 
 
 def test_texts_of_any_script_and_half_surrogates_can_be_written(record: Record, tmp_path: Path) -> None:
-    outcome = record.attempts[0].outcomes[0].model_copy(update={"text": "蘋果 👩‍🌾 نص \u2028 \ud83d"})
-    attempt = record.attempts[0].model_copy(update={"outcomes": (outcome,)})
-    odd = record.model_copy(update={"attempts": (attempt, *record.attempts[1:])})
+    outcome = record.trials[0].outcomes[0].model_copy(update={"text": "蘋果 👩‍🌾 نص \u2028 \ud83d"})
+    trial = record.trials[0].model_copy(update={"outcomes": (outcome,)})
+    odd = record.model_copy(update={"trials": (trial, *record.trials[1:])})
     odd.save(tmp_path / "record.json")
-    assert pk.load_record(tmp_path).attempts[0].outcomes[0].text == "蘋果 👩‍🌾 نص \u2028 \ud83d"
+    assert pk.load_record(tmp_path).trials[0].outcomes[0].text == "蘋果 👩‍🌾 نص \u2028 \ud83d"
 
 
 def test_a_record_that_cannot_be_written_leaves_the_old_one(record: Record, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(record: Record, tmp_
 
 
 def test_rungs_are_found_by_name(record: Record) -> None:
-    assert record["r1"] is record.attempts[1]
+    assert record["r1"] is record.trials[1]
     assert record.winner is record["r2"]
     with pytest.raises(KeyError):
         record["r9"]
@@ -142,12 +142,12 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(record: Record, tmp_path: 
 def test_without_its_hash_a_change_would_load(record: Record, tmp_path: Path) -> None:
     """The bad twin: the same change with a hash made anew loads, so it is the hash that refuses it."""
     values = json.loads(record.to_json())
-    values["attempts"][0]["score"]["mean"] = 0.99
+    values["trials"][0]["score"]["mean"] = 0.99
     (tmp_path / "record.json").write_text(json.dumps(values))
     with pytest.raises(pk.ArtifactError, match="record.json: the record must be as it was written: its sha256 is"):
         pk.load_record(tmp_path)
     (tmp_path / "record.json").write_text(reseal(values))
-    found = pk.load_record(tmp_path).attempts[0].score
+    found = pk.load_record(tmp_path).trials[0].score
     assert found is not None and found.mean == 0.99
     values.pop("sha256", None)
     (tmp_path / "record.json").write_text(json.dumps(values))
@@ -158,7 +158,7 @@ def test_without_its_hash_a_change_would_load(record: Record, tmp_path: Path) ->
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_not_finite_are_refused(record: Record, number: str, tmp_path: Path) -> None:
     text = record.to_json()
-    mean = json.loads(text)["attempts"][0]["score"]["mean"]
+    mean = json.loads(text)["trials"][0]["score"]["mean"]
     (tmp_path / "record.json").write_text(text.replace(f'"mean": {mean!r}', f'"mean": {number}', 1))
     with pytest.raises(pk.ArtifactError, match="record.json"):
         pk.load_record(tmp_path)
@@ -190,10 +190,10 @@ def test_what_a_fit_found_out_may_hold_any_number(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (
-            lambda v: v["attempts"][0]["outcomes"][0].update(item="dev/999999"),
+            lambda v: v["trials"][0]["outcomes"][0].update(item="dev/999999"),
             "items that the record holds; 'r0' names",
         ),
-        (lambda v: v["attempts"][0]["prompts"][0].update(item="../x"), "of items that the record holds"),
+        (lambda v: v["trials"][0]["prompts"][0].update(item="../x"), "of items that the record holds"),
         (lambda v: v["test"]["outcomes"][0].update(item="dev/0"), "of test items that the record holds"),
         (lambda v: v["decision"].update(winner="nobody"), "of a winner that was judged; the decision names 'nobody'"),
     ],

@@ -118,7 +118,7 @@ def test_a_strangers_fit_is_not_taken_for_the_plan_inside_of_it(tmp_path: Path) 
     again = climb(rungs=ladder, folder=tmp_path / "run")
     assert again.record.resumed == 1 and again.record.differences(clean) == []
     assert isinstance(again.winner, CorrectedPredictor)
-    assert again.record.attempts[1].fit is not None and again.record.attempts[1].fit.artifact == ""
+    assert again.record.trials[1].fit is not None and again.record.trials[1].fit.artifact == ""
 
 
 def test_a_failure_is_not_tried_again_after_a_crash(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_while_it_runs_the_record_says_so(tmp_path: Path) -> None:
         climb(*LADDER, folder=tmp_path / "run", backend=cut_after(60))
     record = pk.load_record(tmp_path / "run" / "record.json")
     assert record.status == "running" and record.decision is None and record.test is None
-    assert [attempt.rung for attempt in record.attempts] == ["r0"]
+    assert [trial.rung for trial in record.trials] == ["r0"]
 
 
 def change(name: str, value: object) -> Callable[[dict[str, object]], None]:

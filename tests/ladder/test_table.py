@@ -30,16 +30,16 @@ def test_tests_costs_and_reasons_are_told(record: pk.Record) -> None:
     assert test is not None
     assert f"{test.difference:+.3f}  [{test.low:+.3f}, {test.high:+.3f}]" in text
     assert f"/ {test.alpha:.4f}" in text
-    for attempt in record.attempts:
-        assert f"  {attempt.rung}: {attempt.verdict}; {attempt.reason}" in text
+    for trial in record.trials:
+        assert f"  {trial.rung}: {trial.verdict}; {trial.reason}" in text
     assert "leakage, exact/normalised/near: dev in train 0/0/0, test in train 0/0/0, test in dev 0/0/0" in text
     assert "test labels scored 1 time; test was read for: fingerprint; score of the winner" in text
     assert "all decisions together hold with 95 % confidence" in text
 
 
 def test_columns_stand_under_each_other_also_with_wide_letters(record: pk.Record) -> None:
-    attempt = record.attempts[0].model_copy(update={"rung": "少樣本"})
-    lines = table(record.model_copy(update={"attempts": (attempt, *record.attempts[1:])})).splitlines()
+    trial = record.trials[0].model_copy(update={"rung": "少樣本"})
+    lines = table(record.model_copy(update={"trials": (trial, *record.trials[1:])})).splitlines()
     rows = [line for line in lines if re.match(r"^[> ]  (r\d|少)", line)]
     # Three wide letters take three columns more than they have characters.
     assert rows[0].index("[") + 3 == rows[1].index("[") == rows[2].index("[")

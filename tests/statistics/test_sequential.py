@@ -107,7 +107,7 @@ def test_scores_outside_the_range_would_break_the_promise(pair: tuple[float, flo
 def false_wins(runs: int, items: int, kind: str, seed: int = 0) -> tuple[float, float]:
     """Share of A/A comparisons with a false claim: of the sequential form, and of a test of each of 20 looks."""
     generator = np.random.default_rng(seed)
-    looks = np.linspace(items / 20, items, 20).astype(int)
+    analyses = np.linspace(items / 20, items, 20).astype(int)
     claimed = naive = 0
     for _ in range(runs):
         if kind == "binary":
@@ -122,7 +122,7 @@ def false_wins(runs: int, items: int, kind: str, seed: int = 0) -> tuple[float, 
                 claimed += 1
                 break
         changes = b - a
-        ends = [(changes[:n].mean(), changes[:n].std(ddof=1) / math.sqrt(n)) for n in looks]
+        ends = [(changes[:n].mean(), changes[:n].std(ddof=1) / math.sqrt(n)) for n in analyses]
         naive += any(abs(mean) > 1.96 * error for mean, error in ends)
     return claimed / runs, naive / runs
 

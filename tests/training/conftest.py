@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.training import Pair
 from promptkit.types import Prompt
 

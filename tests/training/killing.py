@@ -100,7 +100,7 @@ def training(model: str, folder: Path, kills: int) -> dict[str, object]:
     """Kills a process that trains, until that many kills are done and a run has come to its end after them."""
     import peft  # noqa: F401  # before the fork, so that children need not import it
 
-    from promptkit.backends.local import LocalBackend
+    from promptkit.backends.local.backend import LocalBackend
     from promptkit.training import LoraSpec, Pair, SoftSpec, TrainSpec, train
     from promptkit.types import Prompt
 

@@ -12,12 +12,12 @@ import transformers
 from torch import nn
 
 import promptkit as pk
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import SettingError, UnsupportedError
 from promptkit.training import LoraSpec, Pair, Trained, TrainSpec, train
 from promptkit.training import first_pass as first_pass_module
 from promptkit.training.experts import left_out, taken_for_experts
-from promptkit.training.low_rank import LowRank
+from promptkit.training.lora import LowRank
 from promptkit.training.targets import find_linear, find_targets, resolve_targets
 from promptkit.types import ScoreRequest
 
@@ -83,7 +83,7 @@ def learn(backend: LocalBackend, pairs: list[Pair], lora: LoraSpec, steps: list[
 
 def planned(folder: Path, lora: LoraSpec) -> Any:
     task = pk.load_task("tone")
-    return pk.plan(folder, pk.LoRA(task, rank=lora.rank, variant=lora.variant, targets=lora.targets))
+    return pk.estimate(folder, pk.LoRA(task, rank=lora.rank, variant=lora.variant, targets=lora.targets))
 
 
 @pytest.mark.filterwarnings("ignore:LoRA.targets")
@@ -95,7 +95,7 @@ def test_what_is_planned_is_trained_and_answers_as_in_stock_peft(
 ) -> None:
     import peft
 
-    from promptkit.artifact.weights import weights_to_files
+    from promptkit.artifacts.weights import weights_to_files
 
     folder, some = build(kind, **SHAPES[kind]), pairs(4)
     backend, spec = LocalBackend(folder, device="cpu"), LoraSpec(rank=2)

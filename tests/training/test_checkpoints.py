@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from promptkit.artifact import load_folder
+from promptkit.artifacts import load_folder
 from promptkit.errors import ArtifactError, SettingError, TrainingError, TrainingStopped
 from promptkit.training import LoraSpec, SoftSpec, Trained, TrainSpec, train
 from promptkit.training.checkpoints import Checkpoints, State, pack_curve, unpack_curve
+from promptkit.training.graceful_stop import stop_requested
 from promptkit.training.learner import Learner
-from promptkit.training.stopping import told_to_end
 
 SPEC = TrainSpec(epochs=3, batch_size=4, learning_rate=5e-3, checkpoint_every=4, patience=None)
 RUN = {"base model": "b", "data": "d", "settings": "s"}
@@ -114,7 +114,7 @@ def test_a_signal_saves_and_stops_politely(backend_of, pairs, tmp_path, number: 
 
 
 def test_a_second_interrupt_ends_at_once_and_the_first_signal_counts() -> None:
-    with pytest.raises(KeyboardInterrupt), told_to_end() as end:
+    with pytest.raises(KeyboardInterrupt), stop_requested() as end:
         os.kill(os.getpid(), signal.SIGINT)
         assert end.is_set() and end.by == "sigint"
         os.kill(os.getpid(), signal.SIGTERM)
@@ -127,7 +127,7 @@ def test_a_second_interrupt_ends_at_once_and_the_first_signal_counts() -> None:
 def test_an_interrupt_that_the_program_ignores_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with told_to_end() as end:
+        with stop_requested() as end:
             os.kill(os.getpid(), signal.SIGINT)
             assert not end.is_set()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -140,7 +140,7 @@ def test_another_thread_leaves_sigterm_alone() -> None:
     inside: list[Any] = []
 
     def enter() -> None:
-        with told_to_end() as event:
+        with stop_requested() as event:
             inside.append((signal.getsignal(signal.SIGTERM), event.is_set()))
 
     thread = threading.Thread(target=enter)

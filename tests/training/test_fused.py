@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 import torch
 
-from promptkit.backends.local import LocalBackend
+from promptkit.backends.local.backend import LocalBackend
+from promptkit.training.clone import clone_sharing_weights, frozen
 from promptkit.training.fused import fuse
-from promptkit.training.twin import frozen, make_twin
 
 
 def wrapped(model: Any, **settings: Any) -> Any:
     import peft
 
     torch.manual_seed(0)
-    twin = make_twin(model)
+    clone = clone_sharing_weights(model)
     kind = settings.pop("kind", peft.LoraConfig)
     with frozen(model):  # PEFT freezes what it wraps, and the model's numbers are the twin's
-        twin = peft.get_peft_model(twin, kind(target_modules="all-linear", task_type="CAUSAL_LM", **settings))
+        clone = peft.get_peft_model(clone, kind(target_modules="all-linear", task_type="CAUSAL_LM", **settings))
     with torch.no_grad():
-        for name, parameter in twin.named_parameters():
+        for name, parameter in clone.named_parameters():
             if "lora_" in name:
                 parameter.copy_(0.1 * torch.randn_like(parameter))
-    return twin
+    return clone
 
 
 def computed(model: Any) -> dict[str, torch.Tensor]:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from promptkit.artifact.weights import weights_to_files
-from promptkit.backends.local import LocalBackend
+from promptkit.artifacts.weights import weights_to_files
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import UnsupportedError
 from promptkit.training import LoraSpec, SoftSpec, TrainSpec
-from promptkit.training.batches import Item, encode
+from promptkit.training.dataset import Item, encode
 from promptkit.training.learner import Learner, learning
 from promptkit.types import Prompt, Request, Weights
 

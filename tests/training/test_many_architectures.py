@@ -126,7 +126,7 @@ def scores(backend: pk.LocalBackend, predictor: pk.PlanPredictor, lora: Any) -> 
 
 
 def check(folder: Path, backend: pk.LocalBackend, adapter: pk.LoRA, steps: list[int], tmp_path: Path) -> None:
-    plan = pk.plan(folder, adapter)
+    plan = pk.estimate(folder, adapter)
     predictor = adapter.fit(EXAMPLES, backend, progress=lambda step, *_: steps.append(step))
     assert predictor.lora is not None and predictor.training is not None
     assert sum(each.size for each in predictor.lora.tensors.values()) == plan.trainable_parameters

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from promptkit.artifact.weights import weights_from_files, weights_to_files
-from promptkit.backends.local import LocalBackend
+from promptkit.artifacts.weights import weights_from_files, weights_to_files
+from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import (
     ContextLengthError,
     DataError,
@@ -21,7 +21,7 @@ from promptkit.errors import (
 )
 from promptkit.training import LoraSpec, Pair, SoftSpec, Trained, TrainSpec, checks, train
 from promptkit.training.learner import Learner
-from promptkit.training.run import rate
+from promptkit.training.trainer import rate
 from promptkit.types import Prompt, Request
 
 FAST = TrainSpec(epochs=4, batch_size=4, learning_rate=5e-3, soft_learning_rate=0.3)

@@ -71,7 +71,7 @@ double solid liquid wet dry fast slow big small safe risky cheap dear legal form
 positive negative neutral spam ham sport news music food travel health money art science law home work school fun
 accept reject approve deny start stop allow block buy sell hold win lose draw push pull rise fall mix split""".split()
 
-# The shipped domains' own label names, product names and house words. The training text may never contain them.
+# The shipped tasks' own label names, product names and house words. The training text may never contain them.
 RESERVED = frozenset(
     """harbor lantern quarry meadow compass anchor beacon orchard veltrano quillmark osmery brindle tarrowby fennimore
 halden kestrel marlowe pennywhistle sablecote thornbury wexcombe yarrowfield""".split()

@@ -1,0 +1,1 @@
+"""The backend that runs transformers models on this machine: prompts, batches, decoding, learned weights."""

@@ -1,0 +1,1 @@
+"""The backend that asks an OpenAI-compatible server over HTTP."""
