@@ -120,10 +120,10 @@ def _fit(
 
 
 def run(task_name: str, seed: int, args: argparse.Namespace, backend: pk.Backend) -> bool:
-    """Runs and prints one domain with one seed.
+    """Runs and prints one task with one seed.
 
     Args:
-        task: The domain.
+        task_name: The task.
         seed: The seed.
         args: The options.
         backend: The model.

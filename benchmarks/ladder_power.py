@@ -1,8 +1,8 @@
 """Power and false keeps of the ladder's test, beside exact McNemar.
 
-A rung that gains is kept by ``promptkit.ladder.sequential_test.SequentialTest`` at the level of the first of four tests (.0125, a default
-ladder of five rungs), with blocks of 20 items and the default margin of .02. Exact McNemar waits for all items, tests
-one comparison at the two-sided level .05, and has no margin.
+A rung that gains is kept by ``promptkit.ladder.sequential_test.SequentialTest`` at the level of the first of four tests
+(.0125, a default ladder of five rungs), with blocks of 20 items and the default margin of .02. Exact McNemar waits for
+all items, tests one comparison at the two-sided level .05, and has no margin.
 
 The false-keep rate is that of whole climbs of five rungs among which nothing differs (A/A): the share of climbs in
 which any rung is kept. ``--groups`` of items share their luck; ``naive`` is the bad twin that looks at a one-sided

@@ -103,7 +103,7 @@ class AnswerTypeError(PromptkitError, ValueError):
 
 
 class TrainingError(PromptkitError, RuntimeError):
-    """Training came to no good end: a loss or gradient was no number, or memory was short."""
+    """Training failed: NaN or infinite loss or gradient, or out of memory."""
 
 
 class TrainingStopped(TrainingError):
@@ -131,15 +131,15 @@ class MissingExtraError(PromptkitError, ImportError):
     """An optional dependency is not installed."""
 
 
-def error_message(which: str, *, of: str, expected: str, got: object, hint: str = "") -> str:
+def error_message(name: str, *, of: str, expected: str, got: object, hint: str = "") -> str:
     """Builds the one message form of the project: which, of whom, must be, got, what to do.
 
     Args:
-        which: The name of the setting, field or file.
+        name: The name of the setting, field or file.
         of: To whom it belongs, for example ``"FewShot"``.
-        must: What it must be, as the end of a sentence that starts with "must be".
+        expected: What it must be, as the end of a sentence that starts with "must be".
         got: What was given; shown by ``repr``, cut at 80 characters.
-        do: What the caller can do about it, a full clause. May be empty.
+        hint: What the caller can do about it, a full clause. May be empty.
 
     Returns:
         One line of text.
@@ -151,7 +151,7 @@ def error_message(which: str, *, of: str, expected: str, got: object, hint: str 
     shown = repr(got)
     if len(shown) > 80:
         shown = shown[:77] + "..."
-    text = f"{of}: {which} must be {expected}, got {shown}"
+    text = f"{of}: {name} must be {expected}, got {shown}"
     return f"{text}; {hint}" if hint else text
 
 
@@ -180,7 +180,7 @@ def check_path(
         which: The name of the setting, for messages.
         of: To whom it belongs.
         error: The kind of error.
-        must: What it must be, for messages.
+        expected: What it must be, for messages.
 
     Returns:
         The path.
@@ -223,7 +223,7 @@ def opens(
         which: The name of the argument with the path.
         place: Its place.
         others: Whether the argument may also be something else than a path, or empty.
-        must: What the argument must be, for messages.
+        expected: What the argument must be, for messages.
 
     Returns:
         A decorator.

@@ -14,11 +14,11 @@ import pytest
 import promptkit as pk
 
 PUBLIC = """
-    Adapter ArtifactError Backend BackendError BetaStop ChainOfThought Completion ContextLengthError Cost Data DataError DataWarning
+    Adapter AnswerParser ArtifactError Backend BackendError BetaStop ChainOfThought Completion ContextLengthError Cost Data DataError DataWarning
     Example FewShot Leakage LeakageError LoRA LocalBackend Message MetricError MissingExtraError Plan PlanPredictor
-    Prediction Predictor Prompt PromptkitError Query Reader Reply Report Request Sampling ScoreRequest ScriptedBackend
+    Prediction Predictor Prompt PromptkitError Query Reply Report Request Sampling ScoreRequest ScriptedBackend
     SettingError SoftPrompt Split Task TaskError TemplateError TrainingError TrainingStopped UnsupportedError Usage Vote VoteSummary WindowStop
-    MemoryEstimate check_vllm plan read_peft_folder
+    MemoryEstimate check_vllm estimate read_peft_folder
     AnswerTypeError Assistant AssistantReply Chat ReplyStream Routed Router
     Budget ClimbResult Record climb load_record
     BreakEven Comparison Price Sequential break_even compare minimum_detectable
@@ -54,13 +54,13 @@ SIGNATURES = {
     "load_task": "source |",
     "minimum_detectable": "items | discordance sd confidence power arms",
     "new_task": "name | folder",
-    "plan": "model adapter | dtype batch_tokens",
+    "estimate": "model adapter | dtype batch_tokens",
     "read_peft_folder": "folder backend_fingerprint |",
     "render": "task query | demos ask form instruction",
     "rouge": "prediction reference | variant",
     "select": "method examples k | query seed labels",
-    "vote": "samples | reader rule stop tie near",
-    "vote_rows": "rows | reader samples gold rule stop tie near",
+    "vote": "samples | parser rule stop tie near",
+    "vote_rows": "rows | parser samples gold rule stop tie near",
 }
 
 

@@ -59,9 +59,14 @@ def search_demonstrations(
     """
     if not dev:
         raise DataError(
-            error_message("dev", of="FewShot(select='searched')", expected="given to fit, with at least one example", got=dev,
-                    hint="pass dev=data.dev, or choose another way of selecting")
-        )  # fmt: skip
+            error_message(
+                "dev",
+                of="FewShot(select='searched')",
+                expected="given to fit, with at least one example",
+                got=dev,
+                hint="pass dev=data.dev, or choose another way of selecting",
+            )
+        )
     judged = list(dev)[:items]
     texts: Sequence[str | None] = task.instructions or (plan.instruction,)
 

@@ -1,9 +1,9 @@
 """Which of several assistants a question is for, if any: nearest by examples, with a threshold set on dev examples.
 
 A question is compared with the training questions of every domain by the TF-IDF cosine of words
-(``promptkit.adapters.selection.LexicalIndex``); a domain's score is the mean over its five nearest, which one odd example cannot
-carry. The domain of the highest score is chosen if the score reaches that domain's threshold; otherwise the question
-belongs to none of them.
+(``promptkit.adapters.selection.LexicalIndex``); a domain's score is the mean over its five nearest, which one odd
+example cannot carry. The domain of the highest score is chosen if the score reaches that domain's threshold; otherwise
+the question belongs to none of them.
 
 A threshold is set on dev questions, leaving one domain out at a time: the dev questions of the domain itself should
 reach it, and those of every other domain, which count as questions of no known domain when their own one is left out,

@@ -58,7 +58,7 @@ def new(
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Make the folder of a new domain, with settings, a template and tiny data to replace."""
+    """Make the folder of a new task, with settings, a template and tiny data to replace."""
     import promptkit as pk
 
     made = pk.new_task(name, folder)

@@ -204,7 +204,8 @@ def _shapes(tensors: Tensors, rank: object) -> list[str]:
         return []
     expected = f"[{rank}, inputs]" if wrong[0].endswith(_DOWN) else f"[outputs, {rank}]"
     return [
-        f"the tensor {wrong[0]!r:.200} has shape {list(tensors[wrong[0]][1])} and must be {expected} by r{_others(wrong)}"
+        f"the tensor {wrong[0]!r:.200} has shape {list(tensors[wrong[0]][1])} and must be {expected} by r"
+        f"{_others(wrong)}"
     ]
 
 

@@ -101,9 +101,10 @@ def climb(
 
     Rungs are tried from cheap to dear. Each is fitted on train, with what the rungs below it leave, and judged on dev
     item by item against the kept one. It is kept only if a paired test shows a gain, at an error rate that all rungs
-    share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see ``promptkit.ladder.sequential_test``).
-    The climb stops when the lower bound of the kept rung reaches the target, when not even a faultless rung
-    could be shown to gain the margin, at the end of the budget, or at the top. Then the winner is scored on test, once.
+    share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see
+    ``promptkit.ladder.sequential_test``). The climb stops when the lower bound of the kept rung reaches the target,
+    when not even a faultless rung could be shown to gain the margin, at the end of the budget, or at the top. Then the
+    winner is scored on test, once.
 
     Args:
         task: The task.

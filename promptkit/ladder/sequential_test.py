@@ -102,7 +102,8 @@ class SequentialTest:
         >>> test = SequentialTest(margin=0.02, alpha=0.05, confidence=0.95, planned=200)
         >>> test.add([0.0] * 20, [1.0] * 20)
         'won'
-        >>> SequentialTest(margin=0.02, alpha=0.05, confidence=0.95, planned=40).add([1.0] * 20 + [0.0] * 20, [1.0] * 40)
+        >>> short = SequentialTest(margin=0.02, alpha=0.05, confidence=0.95, planned=40)
+        >>> short.add([1.0] * 20 + [0.0] * 20, [1.0] * 40)
         'won'
     """
 

@@ -1,4 +1,4 @@
-"""Makes the folder of a new domain: small, complete, and ready to run before its first line is changed."""
+"""Makes the folder of a new task: small, complete, and ready to run before its first line is changed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def new_task(name: str, folder: str | os.PathLike[str] = ".") -> Path:
     if os.path.lexists(target):
         hint = "choose another name or another place"
         raise TaskError(
-            error_message("name", of="new domain", expected="a name that is not taken", got=str(target), hint=hint)
+            error_message("name", of="new task", expected="a name that is not taken", got=str(target), hint=hint)
         )
     try:
         # Made beside its final place, so that the last step is one rename on one file system.

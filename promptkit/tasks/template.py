@@ -1,10 +1,10 @@
 """Compiles a domain's Jinja2 template, which a stranger may have written, into three harmless functions.
 
 A template defines the macros ``question(item)`` and ``answer(item)``, and may define ``instruction(text)``.
-``promptkit.tasks.template_policy`` lists what else it may contain. Behind that list stands Jinja's immutable sandbox
-as a second lock, with empty globals, no attributes but an item's fields, and no calls. A third is a budget
-(``promptkit.tasks.template_policy``), from which every filter and every character of the output is paid; constants are not
-computed while compiling, where no rendering would pay for them.
+``promptkit.tasks.template_policy`` lists what else it may contain. Behind that list stands Jinja's immutable sandbox as
+a second lock, with empty globals, no attributes but an item's fields, and no calls. A third is a budget
+(``promptkit.tasks.template_policy``), from which every filter and every character of the output is paid; constants are
+not computed while compiling, where no rendering would pay for them.
 """
 
 from __future__ import annotations

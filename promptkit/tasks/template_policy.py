@@ -5,9 +5,10 @@ literal text, ``item.<field>``, ``if``/``elif``/``else`` with comparisons, and a
 calls, loops, assignments, imports, subscripts and no arithmetic, so the work of one rendering is linear in
 the source and in the texts that go in. A syntax tree is checked against the list before any code exists.
 
-The budget of one rendering is shared with the chat templates of models (``promptkit.backends.local.chat_template``), which may loop
-and call. It counts steps and output characters instead of seconds, so a rendering succeeds or fails alike on every
-machine. Time and memory are bounded because every operation is paid for before it runs, by what it reads and makes.
+The budget of one rendering is shared with the chat templates of models (``promptkit.backends.local.chat_template``),
+which may loop and call. It counts steps and output characters instead of seconds, so a rendering succeeds or fails
+alike on every machine. Time and memory are bounded because every operation is paid for before it runs, by what it reads
+and makes.
 """
 
 from __future__ import annotations

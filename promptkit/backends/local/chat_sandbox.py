@@ -2,8 +2,8 @@
 
 A chat template comes with a model, so a stranger wrote it. It renders as transformers renders it, byte for byte, but it
 cannot run long or fill the memory: code that is generated for it pays per block, loop step, filter, call, operator and
-output (``promptkit.tasks.template_policy``), constants are not computed while compiling, and only what chat templates use is
-offered. What is left out of Jinja2: including other templates, blocks, autoescaping, ``lipsum``, and the filters
+output (``promptkit.tasks.template_policy``), constants are not computed while compiling, and only what chat templates
+use is offered. What is left out of Jinja2: including other templates, blocks, autoescaping, ``lipsum``, and the filters
 ``pprint``, ``random``, ``urlize`` and ``xmlattr``.
 """
 

@@ -188,7 +188,7 @@ def replies(
         prompts: The prompt of each request.
         wanted: The rows of each request, in the order of its samples.
         results: The completion of each row.
-        ledger: What was computed.
+        stats: What was computed.
 
     Returns:
         One reply per request. What several requests share is charged to the first of them.
