@@ -33,7 +33,7 @@ test: $(VENV)/.installed-dev  ## run the tests
 test-slow: $(VENV)/.installed-dev  ## run the tests that take more than a few seconds each
 	$(RUN)/python -m pytest -m slow
 
-lint: $(VENV)/.installed-dev  ## style, types and floors; changes nothing
+lint: $(VENV)/.installed-dev  ## style, types and layers; changes nothing
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
