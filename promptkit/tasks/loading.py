@@ -227,6 +227,8 @@ def read_text(folder: Path, name: str) -> str:
         if path.resolve().parent != folder.resolve():
             raise TaskError(f"{label} must lie in its folder, but it is a link to somewhere else")
         if not path.is_file():
+            if name == "task.yaml" and (folder / "domain.yaml").is_file():
+                raise TaskError(f"{label} is missing; rename domain.yaml to task.yaml, and its key readers to parsers")
             raise TaskError(f"{label} is missing; a task folder holds task.yaml and direct.jinja")
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)

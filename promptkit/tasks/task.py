@@ -258,6 +258,7 @@ def build_task(data: Mapping[str, Any], *, of: str) -> Task:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "remove it"
+            hint = "rename it to 'parsers'" if key == "readers" else hint  # its name until artifacts of format 2
             raise TaskError(error_message("a key", of=of, expected=one_of(known), got=key, hint=hint))
     try:
         return Task.model_validate(data)

@@ -104,6 +104,7 @@ def test_the_decimal_sign_reaches_reader_and_metric():
         ),
         ({"metric": "numeric_match_comma"}, "metrics must be without 'numeric_match_comma'"),
         ({"parsers": {"direct": {**MARKED, "decimal": ";"}}}, r"parsers\.direct\.decimal must be '.' or ','"),
+        ({"readers": {}}, r"^t: a key must be one of .*, got 'readers'; rename it to 'parsers'$"),
         ({"instrucions": []}, r"^t: a key must be one of .*, got 'instrucions'; did you mean 'instructions'\?$"),
         ({"zzz": 1}, "got 'zzz'; remove it"),
         ({"fields": []}, "fields: Tuple should have at least 1 item"),
