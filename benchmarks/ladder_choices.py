@@ -1,13 +1,13 @@
-"""Does the ladder stop where an exhaustive run would? Prints its choice beside the best one, domain by domain.
+"""Does the ladder stop where an exhaustive run would? Prints its choice beside the best one, task by task.
 
-For each domain and seed the ladder climbs the default rungs without a target. Then every rung is fitted (those that
+For each task and seed the ladder climbs the default rungs without a target. Then every rung is fitted (those that
 the ladder fitted are loaded, the others get the same hand-downs) and scored on the whole test split. The right choice
 is the cheapest rung whose mean on test is not below the best by more than the margin. Runs are kept in a folder, so
-that a run that was cut off goes on, and domains can be done one at a time. Without arguments it does one domain with
-one seed; ``--all`` does all domains with three, which takes hours on two cores.
+that a run that was cut off goes on, and tasks can be done one at a time. Without arguments it does one task with
+one seed; ``--all`` does all tasks with three, which takes hours on two cores.
 
 Example:
-    python benchmarks/ladder_choices.py --folder runs/choices --domain tone --domain apples --seed 0 --seed 1
+    python benchmarks/ladder_choices.py --folder runs/choices --task tone --task apples --seed 0 --seed 1
 """
 
 from __future__ import annotations
@@ -151,10 +151,10 @@ def run(task_name: str, seed: int, args: argparse.Namespace, backend: pk.Backend
 
 
 def main() -> None:
-    """Prints one table per domain and seed, and the count."""
+    """Prints one table per task and seed, and the count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="all domains with the seeds 0, 1 and 2")
-    parser.add_argument("--domain", action="append", help="a domain; repeat it for more (default: chinese)")
+    parser.add_argument("--all", action="store_true", help="all tasks with the seeds 0, 1 and 2")
+    parser.add_argument("--task", action="append", help="a task; repeat it for more (default: chinese)")
     parser.add_argument("--seed", action="append", type=int, help="a seed; repeat it for more (default: 0)")
     parser.add_argument("--margin", type=float, default=0.02, help="what does not matter (default: 0.02)")
     parser.add_argument("--items", type=int, help="test items of the exhaustive run (default: all)")
@@ -162,8 +162,8 @@ def main() -> None:
     parser.add_argument("--folder", default="runs/ladder_choices", help="where runs are kept and continued")
     args = parser.parse_args()
     backend = pk.LocalBackend(args.model)
-    domains = args.task_name or (pk.list_tasks() if args.all else ["chinese"])
-    pairs = [(task_name, seed) for task_name in domains for seed in args.seed or ((0, 1, 2) if args.all else (0,))]
+    tasks = args.task or (pk.list_tasks() if args.all else ["chinese"])
+    pairs = [(task_name, seed) for task_name in tasks for seed in args.seed or ((0, 1, 2) if args.all else (0,))]
     right = sum(run(task_name, seed, args, backend) for task_name, seed in pairs)
     print(f"{right} of {len(pairs)} climbs end at the rung that the exhaustive run calls right")
 

@@ -72,7 +72,7 @@ BAD_NAMES = [
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A folder of domains with one in it, and something worth reaching beside it."""
+    """A folder of tasks with one in it, and something worth reaching beside it."""
     root = tmp_path / "templates"
     for folder in (root / "apples", tmp_path / "outside"):
         folder.mkdir(parents=True)
