@@ -49,7 +49,7 @@ def right_choice(rows: Sequence[Row], margin: float) -> str | None:
     """Returns the cheapest rung that is not below the best by more than the margin.
 
     Args:
-        rows: The rungs from cheap to dear.
+        rows: The rungs from cheap to expensive.
         margin: What does not matter.
 
     Returns:
@@ -74,7 +74,7 @@ def exhaust(
         items: Number of test items, or ``None`` for all.
 
     Returns:
-        One row per rung, from cheap to dear.
+        One row per rung, from cheap to expensive.
     """
     fit_split = make_pool(data.train, data.dev, seed=seed).fit_split
     rows: list[Row] = []
@@ -108,7 +108,7 @@ def _fit(
     prompt: pk.PlanPredictor | None,
     seed: int,
 ) -> pk.Predictor:
-    """Fits a rung that the ladder never tried, with what the ladder would have handed down."""
+    """Fits a rung that the ladder never tried, with the prior that the ladder would give it."""
     if rung.left_out:
         raise pk.UnsupportedError(rung.left_out)
     decision = result.record.decision

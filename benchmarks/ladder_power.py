@@ -5,7 +5,7 @@ A rung that gains is kept by ``promptkit.ladder.sequential_test.SequentialTest``
 all items, tests one comparison at the two-sided level .05, and has no margin.
 
 The false-keep rate is that of whole climbs of five rungs among which nothing differs (A/A): the share of climbs in
-which any rung is kept. ``--groups`` of items share their luck; ``naive`` is the bad twin that looks at a one-sided
+which any rung is kept. ``--groups`` of items share their luck; ``naive`` is a counterexample: a one-sided
 McNemar test of level .05 after every block of every rung.
 
     python benchmarks/ladder_power.py [--runs 1000] [--climbs 2000]
@@ -108,7 +108,7 @@ def false_keep(scores: list[Scores], groups: list[str], true_gain: bool) -> bool
 
 
 def naive(scores: list[Scores], groups: list[str], true_gain: bool) -> bool:
-    """The bad twin: an ordinary test, looked at after every block of every rung."""
+    """Counterexample: an ordinary test after every block of every rung."""
     for other in scores[1:]:
         for stop in range(BLOCK, len(other) + 1, BLOCK):
             gains = int((other[:stop] > scores[0][:stop]).sum())

@@ -29,7 +29,7 @@ REVIEWS = "text,mood\n" + "".join(
 
 
 def answer(request: pk.Request, sample: int) -> str:
-    """Stands in for a model: calls a review glad if its last line has a kind word."""
+    """Replaces a model: calls a review glad if its last line has a kind word."""
     last = (request.prompt.text or "").rsplit("Review:", 1)[-1]
     return " glad" if "lovely" in last or "fresh" in last else " sad"
 

@@ -1,4 +1,4 @@
-"""Learned weights behind the same interface: a soft prompt, a LoRA, and what a few-shot prompt hands down to them.
+"""Learned weights behind the same interface: a soft prompt, a LoRA, initialization from a prompt, and distillation.
 
 Run ``python examples/06_soft_prompt_and_lora.py``; ``--items`` sets the number of test items, ``--train`` that of
 training items, ``--epochs`` how often each is seen at most, and ``--task`` names the task.
@@ -39,20 +39,20 @@ def show(name: str, predictor: pk.PlanPredictor) -> None:
 few = pk.FewShot(task, shots=8).fit(train, backend, seed=0)
 show("8 shots", few)
 
-# The cheap rung hands its work down: the vectors start from the words of its prompt.
+# Initialization from a prompt: the vectors start as the embeddings of the few-shot prompt's tokens.
 soft = pk.SoftPrompt(task, tokens=20, init="prompt", **limits)
-show("soft prompt, handed down", soft.fit(train, backend, dev=data.dev, teacher=few))
+show("soft prompt, init=prompt", soft.fit(train, backend, dev=data.dev, teacher=few))
 
 prompted = pk.SoftPrompt(task, tokens=20, **limits).fit(train, backend, dev=data.dev)
 show("soft prompt", prompted)
 tuned = pk.LoRA(task, rank=8, **limits).fit(train, backend, dev=data.dev)
 show("LoRA", tuned)
 
-# A teacher's answers to questions without one are targets too.
+# Distillation: a teacher's answers to unlabelled questions become targets.
 half, rest = train[: len(train) // 2], [example.query for example in train[len(train) // 2 :]]
-pseudo_labelled = pk.LoRA(task, rank=8, **limits).fit(half, backend, dev=data.dev, teacher=few, unlabelled=rest)
-show("LoRA, half of it taught", pseudo_labelled)
-print("taught:", pseudo_labelled.notes["examples"]["distillation"])
+distilled = pk.LoRA(task, rank=8, **limits).fit(half, backend, dev=data.dev, teacher=few, unlabelled=rest)
+show("LoRA, half distilled", distilled)
+print("distillation:", distilled.notes["examples"]["distillation"])
 
 with tempfile.TemporaryDirectory() as folder:
     tuned.save(Path(folder) / "tuned")

@@ -1,4 +1,4 @@
-"""Climbs from cheap to dear until the target is reached, and shows what was decided on which evidence.
+"""Climbs from cheap to expensive until the target is reached, and shows what was decided on which evidence.
 
 Run ``python examples/09_climb.py``; ``--items`` sets how many dev and test items there are, ``--folder`` keeps the run.
 With ``rungs="default"`` the same call goes on to reasoning with votes, soft prompts and LoRA where prompts are not enough.
@@ -34,7 +34,7 @@ record = result.record
 print(f"\n{record.decision.winner} won, because {record.decision.reason}")
 for trial in record.trials:
     if trial.test is not None:
-        analyses = ", ".join(f"{look.items}: {look.difference:+.2f}" for look in trial.test.analyses)
+        analyses = ", ".join(f"{one.items}: {one.difference:+.2f}" for one in trial.test.analyses)
         print(f"{trial.rung} against {trial.test.against}, gain after so many items: {analyses}")
 question = data.test[0].query
 print(f"{question.fields['sentence']} -> {result.winner.predict([question])[0].answer}")

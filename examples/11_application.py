@@ -25,7 +25,9 @@ class Question(BaseModel):
 
 
 class Turn(Question):
-    visitor: str = Field(pattern=r"^[A-Za-z0-9-]{16,64}$")  # a secret of the visitor's, or strangers share a talk
+    visitor: str = Field(
+        pattern=r"^[A-Za-z0-9-]{16,64}$"
+    )  # a secret of the visitor's, or visitors share a conversation
 
 
 def create_app(assistant: pk.Assistant) -> FastAPI:

@@ -1,7 +1,7 @@
 """promptkit: prompting-first adaptation of language models.
 
 A task stays fixed, strategies are compared, and every strategy ends in one predictor whose score comes with an
-interval and a cost. Every public name stands in the table below and is imported from its module on first use (PEP
+interval and a cost. Every public name is in the table below and is imported from its module on first use (PEP
 562), so ``import promptkit`` costs next to nothing and torch is loaded only by what runs a model.
 
 Example:

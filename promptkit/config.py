@@ -70,9 +70,9 @@ class ClimbConfig(BaseModel):
             for none.
         target: The metric that decides, with the score that is good enough; empty for none.
         budget: What may be spent.
-        rungs: ``default``, or from cheap to dear names of default rungs, or settings of an adapter with its ``kind``
-            and perhaps a ``name``.
-        margin: Gain that a dearer rung must exceed.
+        rungs: ``default``, or from cheap to expensive names of default rungs, or settings of an adapter with its
+            ``kind`` and perhaps a ``name``.
+        margin: Gain that a more expensive rung must exceed.
         confidence: Confidence of all decisions together.
         seed: Seed of everything.
         folder: The run folder; "" for none.
@@ -81,7 +81,7 @@ class ClimbConfig(BaseModel):
         on_leakage: ``fail`` or ``force``.
         test_items: Number of test items to score the winner on, the first ones; ``None`` for all.
         folds: Folds of cross-fitting, 0 for none, or ``auto``.
-        block: Items judged between two looks.
+        block: Items judged between two interim analyses.
         retries: Further tries of a rung whose model failed.
     """
 

@@ -3,7 +3,7 @@
 PromptkitError
 ├── SettingError (ValueError)          a setting of an adapter, request or command is out of range
 ├── DataError (ValueError)             examples or queries cannot be used; says rows and columns
-│   └── LeakageError                   the same item stands in training and test data
+│   └── LeakageError                   the same item is in training and test data
 ├── TaskError (ValueError)             a task folder is incomplete or contradicts itself
 │   └── TemplateError                  a template does not compile, is undefined, unsafe or too costly
 ├── BackendError (RuntimeError)        a model could not be loaded or could not answer
@@ -11,7 +11,7 @@ PromptkitError
 │   └── UnsupportedError               this backend does not offer what was asked for
 ├── AnswerTypeError (ValueError)       an answer could not be given the type that was asked for; holds the text
 ├── TrainingError (RuntimeError)       training came to no good end; says at which step and why
-│   └── TrainingStopped                the process was told to end; says how to go on
+│   └── TrainingStopped                the process was asked to stop; says how to go on
 ├── MetricError (ValueError)           a metric cannot score this text
 ├── ArtifactError (ValueError)         a saved folder is refused; says which file and why
 └── MissingExtraError (ImportError)    an optional dependency is not installed; says the command
@@ -107,7 +107,7 @@ class TrainingError(PromptkitError, RuntimeError):
 
 
 class TrainingStopped(TrainingError):
-    """Training was told to end before its time; a checkpoint was saved if there is a folder for it.
+    """Training was stopped early; a checkpoint was saved if there is a folder for it.
 
     Args:
         message: What happened, and how to go on.

@@ -34,7 +34,7 @@ def _facts(rng: random.Random) -> dict[str, str]:
 
 
 def rows(rng: random.Random) -> Iterator[dict[str, object]]:
-    """Yields questions for ever, each with the facts of two products; the key asked for stands in one of them."""
+    """Yields questions for ever, each with the facts of two products; the key asked for is in one of them."""
     while True:
         names = [f"{name} {rng.choice(KINDS)}" for name in rng.sample(NAMES, 2)]
         sheets = [_facts(rng) for _ in names]

@@ -52,7 +52,7 @@ def bootstrap_rationales(
         seed: Seed of the demonstrations.
 
     Returns:
-        The examples with rationales. A dropped rationale stands nowhere in them.
+        The examples with rationales. They never include a dropped rationale.
 
     Raises:
         DataError: The examples are a split named "test".

@@ -26,7 +26,7 @@ __all__ = ["LoRA"]
 
 @settings
 class LoRA:
-    """Low-rank changes of a frozen model's linear layers. The dearest rung: it teaches what no prompt can say.
+    """Low-rank changes of a frozen model's linear layers. The most expensive rung: it teaches what no prompt can say.
 
     The model is never changed: every request names its weights, so base, soft prompts and several LoRAs answer side by
     side. Variants: ``lora``; ``rslora`` (scale alpha / sqrt(rank), Kalajdzievski 2023, arXiv 2312.03732); ``dora``
@@ -129,7 +129,7 @@ class LoRA:
                 architecture, or could not be used; nothing was trained.
             SettingError: Settings do not fit each other, the task or the model.
             DataError: There is nothing to train on.
-            LeakageError: Items of dev stand among those of training.
+            LeakageError: Dev items are among the training items.
         """
         return fit_weights(
             self.tuning(),

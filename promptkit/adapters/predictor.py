@@ -82,7 +82,7 @@ class PlanPredictor:
     @property
     def training(self) -> TrainingLog | None:
         """How the weights were trained: losses, steps, seconds, parameters; ``None`` where nothing was."""
-        from promptkit.training.log import TrainingLog  # Only what has weights needs the room that trains.
+        from promptkit.training.log import TrainingLog  # Lazy import: only learned weights have a log.
 
         found = self.notes.get("training")
         return None if found is None else TrainingLog.from_json(found)
@@ -210,7 +210,7 @@ class PlanPredictor:
         except PromptkitError as error:
             if on_error == "raise":
                 raise
-            if self.plan.answer_by == "generation":  # each failure of a request stands with its query already
+            if self.plan.answer_by == "generation":  # a failed request is already recorded with its query
                 return [_failed(one, error) for one in asked]
         # The batch failed: ask one by one, so that one bad query costs only itself.
         found: list[Prediction] = []

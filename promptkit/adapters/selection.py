@@ -175,7 +175,7 @@ class LexicalIndex:
         return self._scores(self._prepare()[place])
 
     def centrality(self) -> Scores:
-        """Returns how well each example stands for the pool: its likeness to the mean of all."""
+        """Returns how well each example represents the pool: its similarity to the mean of all."""
         mean: dict[str, float] = {}
         for vector in self._prepare():
             for token, weight in vector.items():

@@ -127,7 +127,7 @@ class SoftPrompt:
             UnsupportedError: The backend has no model to train.
             SettingError: Settings do not fit each other, the task or the model.
             DataError: There is nothing to train on.
-            LeakageError: Items of dev stand among those of training.
+            LeakageError: Dev items are among the training items.
         """
         return fit_weights(
             self.tuning(),

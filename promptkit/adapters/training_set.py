@@ -1,4 +1,4 @@
-"""What weights are trained on: labelled examples, and what a fitted cheaper strategy hands down."""
+"""What weights are trained on: labelled examples, and the answers of a cheaper strategy to others (distillation)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_apart(
 
     Raises:
         DataError: A split named "test" was given.
-        LeakageError: Dev items stand among those of training.
+        LeakageError: Dev items are among the training items.
     """
     for name, split in (("examples", examples), ("dev", dev)):
         check_examples(split if split is not None else (), of=of, which=name)
@@ -97,12 +97,12 @@ def distill(
         of: The name of the strategy, for messages.
 
     Returns:
-        The lessons.
+        The training set.
 
     Raises:
         SettingError: The teacher does another task, or has nothing to do.
         DataError: Nothing is left to train on.
-        LeakageError: Items of dev stand among those of training.
+        LeakageError: Dev items are among the training items.
     """
     queries = parse_queries(task, unlabelled) if unlabelled is not None else []
     check_apart(examples, dev, queries, of=of)

@@ -101,7 +101,7 @@ def fit_weights(
         UnsupportedError: The backend has no model to train.
         SettingError: Settings do not fit each other or the model.
         DataError: There is nothing to train on.
-        LeakageError: Items of dev stand among those of training.
+        LeakageError: Dev items are among the training items.
     """
     from promptkit.training import train  # Loads torch and transformers.
 
@@ -111,22 +111,22 @@ def fit_weights(
         expected = "a fitted predictor, as fit and load return, or None"
         raise SettingError(error_message("teacher", of=tuning.name, expected=expected, got=teacher))
     _check_teacher(tuning, teacher, unlabelled)
-    fit_splits = distill(
+    training_set = distill(
         tuning.asks.task, examples, dev, reasoned=tuning.asks.ask == "reasoned",
         teacher=teacher, unlabelled=unlabelled, seed=seed, of=tuning.name,
     )  # fmt: skip
-    plan = tuning.asks.fit(fit_splits.labelled, backend, seed=seed).plan.model_copy(update={"kind": tuning.kind})
+    plan = tuning.asks.fit(training_set.labelled, backend, seed=seed).plan.model_copy(update={"kind": tuning.kind})
     asker = PlanPredictor(plan, tuning.asks.task, backend)
-    notes: JSONObject = {"examples": fit_splits.notes}
+    notes: JSONObject = {"examples": training_set.notes}
     soft = None
     if tuning.soft is not None:
-        ids, notes["start"] = start_ids(tuning, asker, fit_splits, teacher)
+        ids, notes["start"] = start_ids(tuning, asker, training_set, teacher)
         soft = SoftSpec(kind=tuning.soft.kind, tokens=tuning.soft.tokens, start_text_ids=ids)
     reserved = soft.tokens if soft else 0
     trained = train(
         local,
-        training_pairs(asker, fit_splits.examples, reserved=reserved),
-        training_pairs(asker, fit_splits.dev, reserved=reserved),
+        training_pairs(asker, training_set.examples, reserved=reserved),
+        training_pairs(asker, training_set.dev, reserved=reserved),
         tuning.train,
         lora=tuning.lora,
         soft=soft,
@@ -208,14 +208,14 @@ def training_pairs(predictor: PlanPredictor, examples: Sequence[Example], *, res
 
 
 def start_ids(
-    tuning: Tuning, asker: PlanPredictor, fit_splits: TrainingSet, teacher: Predictor | None
+    tuning: Tuning, asker: PlanPredictor, training_set: TrainingSet, teacher: Predictor | None
 ) -> tuple[tuple[int, ...] | None, JSONObject]:
     """Finds the tokens from whose vectors a soft prompt starts.
 
     Args:
         tuning: What is wanted; ``tuning.soft`` is given.
         asker: Says how questions are asked.
-        fit_splits: What is trained on.
+        training_set: What is trained on.
         teacher: A fitted predictor whose prompt is taken for ``init="prompt"``.
 
     Returns:
@@ -230,15 +230,15 @@ def start_ids(
     notes: JSONObject = {"init": soft.init}
     ids: tuple[int, ...] | None = None
     if soft.init == "domain":
-        ids = domain_ids(codec, _item_texts(asker, fit_splits.examples), soft.tokens)
+        ids = domain_ids(codec, _item_texts(asker, training_set.examples), soft.tokens)
     elif soft.init == "vocabulary":
         ids = vocabulary_ids(codec, soft.tokens, seed)
     elif soft.init == "text":
         ids = text_ids(codec, soft.init_text or "", soft.tokens)
     elif soft.init == "prompt":
-        plan, found = _best_prompt(tuning, asker, fit_splits, teacher)
+        plan, found = _best_prompt(tuning, asker, training_set, teacher)
         notes |= found
-        ids = prompt_head_ids(codec, *_whole_and_bare(plan, asker, fit_splits.examples[0].query), soft.tokens)
+        ids = prompt_head_ids(codec, *_whole_and_bare(plan, asker, training_set.examples[0].query), soft.tokens)
     if ids is not None:
         notes["tokens"] = [codec.text((), [number]) for number in ids]
     return ids, notes
@@ -256,7 +256,7 @@ def _item_texts(asker: PlanPredictor, examples: Sequence[Example]) -> list[str]:
 
 
 def _best_prompt(
-    tuning: Tuning, asker: PlanPredictor, fit_splits: TrainingSet, teacher: Predictor | None
+    tuning: Tuning, asker: PlanPredictor, training_set: TrainingSet, teacher: Predictor | None
 ) -> tuple[Plan, JSONObject]:
     """Finds the few-shot prompt from which vectors start: the teacher's, or the best of several sets on dev."""
     assert tuning.soft is not None
@@ -267,20 +267,20 @@ def _best_prompt(
             raise SettingError(error_message("teacher", of=of, expected=expected, got=type(teacher).__name__))
         return _fixed(teacher.plan), {"prompt": "teacher"}
     ask = asker.plan.ask
-    usable = usable_examples(asker.task, fit_splits.examples, ask, 1)
+    usable = usable_examples(asker.task, training_set.examples, ask, 1)
     sizes = [asker.backend.count_tokens(Prompt(text=text)) for text in _item_texts(asker, usable[:50])]
     shots = min(len(usable), -(-tuning.soft.tokens * len(sizes) // sum(sizes)))
     search = FewShot(
         asker.task,
         shots=shots,
-        select="searched" if fit_splits.dev else "balanced",
+        select="searched" if training_set.dev else "balanced",
         ask=ask,
         form=asker.plan.form,
         instruction=asker.plan.instruction,
         max_new_tokens=asker.plan.max_new_tokens,
         trials=_SEARCH_TRIALS,
     )
-    found = search.fit(usable, asker.backend, dev=fit_splits.dev or None, seed=asker.plan.seed)
+    found = search.fit(usable, asker.backend, dev=training_set.dev or None, seed=asker.plan.seed)
     score = found.notes.get("search", {}).get("best_score")
     return found.plan, {"prompt": search.select, "shots": shots, "dev_score": score}
 

@@ -167,7 +167,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, child in pairs:
         if key in value:  # readers differ in which of the two they take, and so could be played against each other
-            raise ValueError(f"the key {key!r:.80} stands twice")
+            raise ValueError(f"the key {key!r:.80} appears twice")
         value[key] = child
     return value
 

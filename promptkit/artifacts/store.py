@@ -229,7 +229,7 @@ def load_folder(folder: str | os.PathLike[str], *, kind: str) -> Stored:
         try:
             files = _load_version(target / manifest.folder, manifest, target.name)
         except ArtifactError:
-            # Another process may have replaced this version meanwhile; a second look tells.
+            # Another process may have replaced this version meanwhile; a second attempt tells.
             if read_manifest(target)[1] == data:
                 raise
         else:

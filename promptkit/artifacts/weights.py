@@ -225,7 +225,7 @@ def _check_selection(config: JSONObject, modules: set[str], label: str) -> None:
             expected = f"names that select {module!r}, which has tensors"
             raise ArtifactError(error_message("target_modules", of=label, expected=expected, got=sorted(targets)))
         for field, names in patterns.items():
-            if len(names.intersection(own)) > 1:  # PEFT would take whichever stands first in the file
+            if len(names.intersection(own)) > 1:  # PEFT would take whichever is first in the file
                 expected = f"names of which at most one selects {module!r}"
                 raise ArtifactError(
                     error_message(field, of=label, expected=expected, got=sorted(names.intersection(own)))

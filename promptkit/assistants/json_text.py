@@ -85,7 +85,7 @@ def _embedded(text: str) -> Iterator[str]:
             continue
         try:
             if depth:
-                raise ValueError("inside something that is no JSON")
+                raise ValueError("inside something that is not JSON")
             _, end = _decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             depth += 1

@@ -33,7 +33,7 @@ __all__ = ["KEPT", "NEAREST", "REFUSAL", "Routed", "Router"]
 NEAREST = 5
 """Training questions of a task whose mean likeness is its score."""
 KEPT = 0.98
-"""Least share of a task's own dev questions that its threshold lets through."""
+"""Smallest share of a task's own dev questions that its threshold lets through."""
 REFUSAL = "None of the assistants here is for this question."
 """What a router says when it chooses none, unless it is given another text."""
 
@@ -42,7 +42,7 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """What became of a question.
+    """The routing decision for a question.
 
     Attributes:
         chosen: Name of the assistant that the question is for, or ``None`` for none of them.
@@ -155,8 +155,8 @@ class Router:
             nearest.append(others.argmax(1))
         thresholds = []
         for place, table in enumerate(tables):
-            strangers = [other[nearest[own] == place, place] for own, other in enumerate(tables) if own != place]
-            thresholds.append(_threshold(table[:, place], np.concatenate(strangers)))
+            outside = [other[nearest[own] == place, place] for own, other in enumerate(tables) if own != place]
+            thresholds.append(_threshold(table[:, place], np.concatenate(outside)))
         return np.array(thresholds)
 
 
@@ -178,10 +178,10 @@ def _mean_of_best(likeness: Scores) -> float:
     return float(likeness.mean()) if len(likeness) else 0.0
 
 
-def _threshold(own: Scores, strangers: Scores) -> float:
+def _threshold(own: Scores, outside: Scores) -> float:
     """Returns the score of greatest Youden index among the task's own, the highest of equals."""
     values = np.unique(own)
     kept = (own[None, :] >= values[:, None]).mean(1)
-    let_in = (strangers[None, :] >= values[:, None]).mean(1) if len(strangers) else np.zeros(len(values))
+    let_in = (outside[None, :] >= values[:, None]).mean(1) if len(outside) else np.zeros(len(values))
     youden = np.where(kept >= KEPT, kept - let_in, -1.0)
     return float(values[np.flatnonzero(youden >= youden.max() - 1e-12)[-1]])

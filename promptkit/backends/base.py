@@ -45,7 +45,7 @@ class Backend(Protocol):
     Some can do more: ``replies(requests)`` tells of each request as it finishes (see ``replies`` below),
     ``stream(request)`` gives a text in pieces, ``tells_logprobs`` is false where completions have no log-probabilities,
     and ``cache_scope`` is a text that tells apart backends of one fingerprint that may answer otherwise. One that
-    stands in front of another has it as ``backend`` (see ``unwrap`` below).
+    wraps another has it as ``backend`` (see ``unwrap`` below).
 
     Attributes:
         name: What users call the model.
@@ -367,7 +367,7 @@ def unwrap(backend: Backend) -> Backend:
         backend: Any backend.
 
     Returns:
-        The last one in the row of ``backend.backend``; itself if it stands in front of none.
+        The last one in the row of ``backend.backend``; itself if it wraps none.
 
     Example:
         >>> import tempfile

@@ -29,7 +29,7 @@ LIMIT = 120.0
 """Seconds without any progress after which a waiter asks by itself, which costs a call and changes no answer."""
 _BEAT = LEASE / 4
 _FAILED = 3.0  # seconds for which waiters can see that the one they waited for failed
-_POLL = (0.02, 0.2)  # seconds between two looks, at first and at last
+_POLL = (0.02, 0.2)  # seconds between two polls, at first and at last
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS asking (key BLOB PRIMARY KEY, owner BLOB, until INTEGER, failed INTEGER)"
 

@@ -23,7 +23,7 @@ __all__ = ["CacheStats", "CachedBackend"]
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """What became of the samples and scores that were asked for.
+    """Counts of cache hits, misses and waits.
 
     Attributes:
         hits: Found, waited for while another thread or process asked, or asked for twice in one call.
@@ -39,7 +39,7 @@ class CacheStats:
 class CachedBackend:
     """Remembers every answer of a backend in a file, so that none is asked for twice.
 
-    It stands in front of any backend. Strategies that learn weights train the local model underneath, and what they
+    It wraps any backend. Strategies that learn weights train the local model underneath, and what they
     fit answers from memory like all others.
 
     Each sample is remembered on its own: after 5 samples of a prompt, 20 ask for 15 more. An answer is found again only
@@ -120,7 +120,7 @@ class CachedBackend:
 
     @property
     def stats(self) -> CacheStats:
-        """What became of what was asked for, since this object was made."""
+        """The counts since this object was made."""
         with self._lock:
             return replace(self._stats, bad_rows=self._stats.bad_rows + self._store.bad_rows)
 

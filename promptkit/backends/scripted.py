@@ -15,7 +15,7 @@ __all__ = ["Script", "ScriptedBackend"]
 
 Script = Callable[[Request, int], str] | Mapping[str, str] | Sequence[str]
 """Where answers come from: a function of request and sample index; the answer for the first key, in the mapping's
-order, that stands in the prompt; or a list, used round and round by sample index."""
+order, in the prompt; or a list, used round and round by sample index."""
 
 _TOKEN = re.compile(r"\s*(?:[^\W_]+|\S)|\s+")
 _MESSAGE_TOKENS = 3  # what a chat template typically spends on the frame of one message
@@ -28,7 +28,7 @@ class ScriptedBackend:
     context window are obeyed as a model would. Every request is kept in ``requests``.
 
     Args:
-        answers: A function ``(request, sample_index) -> text``; a mapping from a text that stands in the prompt to
+        answers: A function ``(request, sample_index) -> text``; a mapping from a text in the prompt to
             the answer (the empty key matches every prompt); or a list, of which sample i gets item ``i % len``.
         name: What the backend is called.
         chat: Whether prompts should be rendered as chat messages.
@@ -93,7 +93,7 @@ class ScriptedBackend:
             SettingError: A request is out of range.
             ContextLengthError: A prompt with its ``max_new_tokens`` does not fit.
             UnsupportedError: A request names learned weights.
-            BackendError: The call was told to fail, or no key of the mapping stands in the prompt.
+            BackendError: The call is in ``fail_on``, or no key of the mapping is in the prompt.
         """
         for number, request in enumerate(requests):
             of = f"requests[{number}]"
@@ -122,7 +122,7 @@ class ScriptedBackend:
             UnsupportedError: No ``scores`` function was given, or a request names learned weights.
             SettingError: A prompt or continuation is empty.
             ContextLengthError: A prompt with a continuation does not fit.
-            BackendError: The call was told to fail.
+            BackendError: The call is in ``fail_on``.
         """
         if self._scores is None:
             raise UnsupportedError("ScriptedBackend: score needs a function; pass scores=lambda request, text: ...")
@@ -156,7 +156,9 @@ class ScriptedBackend:
             self._calls += 1
             self.requests.extend(requests)
         if call in self._fail_on:
-            raise BackendError(f"ScriptedBackend: call {call} was told to fail; leave it out of fail_on to let it pass")
+            raise BackendError(
+                f"ScriptedBackend: call {call} fails because of fail_on; leave it out of fail_on to let it pass"
+            )
 
     def _answer(self, request: Request, index: int) -> str:
         if callable(self._answers):
@@ -170,7 +172,7 @@ class ScriptedBackend:
                 error_message(
                     "answers",
                     of="ScriptedBackend",
-                    expected="a mapping with a key that stands in the prompt",
+                    expected="a mapping with a key that is in the prompt",
                     got=list(self._answers),
                     hint=f"no key fits the prompt that ends in {prompt[-60:]!r}; an empty key fits every prompt",
                 )

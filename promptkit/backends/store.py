@@ -2,7 +2,7 @@
 
 One SQLite file with a write-ahead log. A row holds a key, a JSON text, and a hash of both; a row whose hash is wrong is
 thrown away and counts as missing. What was stored when ``put`` returned is there after a kill of the process.
-Whatever the disk refuses ends in one warning, and the store is then empty-handed instead of broken.
+Whatever the disk refuses ends in one warning, and the store is then empty instead of broken.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Store:
             what = "no more answers are stored" if writing else "answers are neither looked up nor stored"
             warnings.warn(
                 f"cache {self.path.name}: {error}; {what} by this process, and the work goes on; "
-                "make room, or look whether the file can be read and written, or delete it",
+                "make room, or check that the file can be read and written, or delete it",
                 RuntimeWarning,
                 stacklevel=4,
             )

@@ -81,7 +81,8 @@ def climb(
         typer.Option("--rungs", metavar="NAME[,NAME...]", help="Some of zero-shot,few-shot,voting,soft-prompt,lora."),
     ] = None,
     margin: Annotated[
-        float | None, typer.Option("--margin", metavar="X", help="Gain that a dearer rung must exceed. Default: 0.02.")
+        float | None,
+        typer.Option("--margin", metavar="X", help="Gain that a more expensive rung must exceed. Default: 0.02."),
     ] = None,
     confidence: Annotated[
         float | None, typer.Option("--confidence", metavar="X", help="Of all decisions together. Default: 0.95.")
@@ -119,7 +120,7 @@ def climb(
     json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Climb from cheap to dear adaptations until one is good enough, and say why.
+    """Climb from cheap to expensive adaptations until one is good enough, and say why.
 
     Exit codes: 0 the target is reached, or there was none; 3 it is not reached; 1 an error; 2 a wrong option.
 

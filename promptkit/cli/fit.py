@@ -40,7 +40,7 @@ def fit(
     task: TaskName,
     strategy: Annotated[
         Literal["few_shot", "chain_of_thought", "soft_prompt", "lora"],
-        typer.Option("--strategy", help="From cheap to dear: a prompt, reasoning with a vote, vectors, weights."),
+        typer.Option("--strategy", help="From cheap to expensive: a prompt, reasoning with a vote, vectors, weights."),
     ],
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the predictor is saved.")],
     shots: Annotated[int | None, typer.Option("--shots", min=0, help="Number of demonstrations.")] = None,
@@ -139,7 +139,7 @@ def fit(
 
 
 def _parse_settings(texts: list[str]) -> dict[str, Any]:
-    """Reads ``NAME=VALUE``; a value that is no JSON is a text."""
+    """Reads ``NAME=VALUE``; a value that is not JSON is a text."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -120,7 +120,7 @@ def _as_file(source: str, task: Task | None) -> Iterator[Path]:
 
 
 def _as_json(line: bytes, task: Task) -> bytes:
-    """Turns a plain text line into a row, where a task has one field and the line is no JSON object."""
+    """Turns a plain text line into a row, where a task has one field and the line is not a JSON object."""
     if len(task.fields) > 1 or not line.strip() or line.lstrip().startswith((b"{", b"\xef\xbb\xbf")):
         return line
     try:

@@ -15,7 +15,7 @@ __all__ = ["open_model"]
 def open_model(
     model: str, base_url: str | None = None, api_key_env: str | None = None, cache: str | None = None
 ) -> pk.Backend:
-    """Opens the model that a command was told to use.
+    """Opens the model that a command uses.
 
     Args:
         model: Value of ``--model``: of a local model the name or folder, or what the server calls it.

@@ -167,7 +167,7 @@ def reading(column: list[str], delimiter: str | None, encoding: str | None) -> d
         The settings by name.
 
     Raises:
-        typer.BadParameter: A value of ``--column`` has no field or no column, or a field stands twice.
+        typer.BadParameter: A value of ``--column`` has no field or no column, or a field appears twice.
 
     Example:
         >>> reading(["question=Frage"], "tab", None)

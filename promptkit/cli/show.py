@@ -1,6 +1,6 @@
 """The one way in which commands print: text, tables, JSON and progress, with nothing in it that steers a terminal.
 
-Names of models and files, answers, and messages of servers come from strangers. Everything goes through ``say``,
+Names of models and files, answers, and messages of servers come from third parties. Everything goes through ``say``,
 ``say_error``, ``print_json``, ``print_table`` or ``Bar``; no other module of the command line writes to a stream
 (``tests/cli/test_one_door.py`` checks that).
 """

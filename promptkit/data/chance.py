@@ -24,7 +24,7 @@ LONGEST = 200
 """Most words that are compared. They say enough, and the time of a comparison grows with their square."""
 
 Step = tuple[str, str]
-"""What stands before a word, its numbers masked, and the word."""
+"""The text before a word, its numbers masked, and the word."""
 
 
 class Chance:
@@ -76,7 +76,7 @@ class Chance:
         return evidence
 
     def _surprise(self, step: Step, left_out: int) -> float:
-        """Returns the negative logarithm of how probable a word is where it stands, as far as other texts tell."""
+        """Returns the negative logarithm of how probable a word is at its place, as far as other texts tell."""
         before, word = step
         others = self._words[word] - left_out
         alone = others / self._total if others > 0 else self._unseen

@@ -27,7 +27,7 @@ class BadRow:
     """Why a row cannot be used.
 
     Attributes:
-        file: File or object the row stands in.
+        file: File or object with the row.
         row: Its number; see ``Raw.number``.
         column: The column at fault, or "" for the row as a whole.
         reason: What it must be and what it is.
@@ -247,7 +247,7 @@ def _shown(value: object) -> object:
     """Returns a value that a message can show: itself, or the name of its type if it has no short ``repr``."""
     try:
         repr(value)
-    except Exception:  # a stranger's object may raise anything here
+    except Exception:  # a third-party object may raise anything here
         return type(value).__name__
     return value
 

@@ -27,7 +27,7 @@ class Grouping:
     """Which items are dependent, and what should be known about it.
 
     Attributes:
-        labels: The group of each item; ``None`` if every item stands for itself.
+        labels: The group of each item; ``None`` if no item has a group.
         notes: What was assumed or found, one sentence each.
         named: Whether the caller or the items name the groups; otherwise they are those of repeated ids.
     """
@@ -38,7 +38,7 @@ class Grouping:
 
     @property
     def count(self) -> int:
-        """Number of groups; 0 if every item stands for itself."""
+        """Number of groups; 0 if no item has a group."""
         return len(set(self.labels)) if self.labels is not None else 0
 
     def record(self, place: int) -> dict[str, str]:

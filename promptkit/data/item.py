@@ -90,7 +90,7 @@ class Item:
         if self._places.keys().isdisjoint(other._places):
             return self
         if all(place == self._places.get(sentence, place) for sentence, place in other._places.items()):
-            return self  # what they share stands in the same places
+            return self  # what they share is in the same places
         pairs = zip(self.sentences, other.sentences, strict=False)
         ordered = [_in_order_of(own, others) for own, others in pairs]
         if len(self.sentences) != len(other.sentences) or ordered == self.sentences:
@@ -109,7 +109,7 @@ class Item:
 
     @cached_property
     def steps(self) -> list[Step]:
-        """Each word with what stands before it, and the end of each field as a word of its own."""
+        """Each word with the one before it, and the end of each field as a word of its own."""
         fields = zip(self.masked, self.runs, strict=True)
         return [step for masked, run in fields for step in zip(["", *masked], [*run.split(), ""], strict=True)]
 

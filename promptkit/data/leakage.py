@@ -28,17 +28,17 @@ Grade = Literal["exact", "normalised", "near"]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One item of a split that stands in an earlier one.
+    """One item of a split that is also in an earlier one.
 
     Attributes:
         row: Place of the item in its split, from 0.
-        twin: Place of the like item in the earlier split, from 0.
+        original: Place of the similar item in the earlier split, from 0.
         grade: How alike they are.
         likeness: How much of what is rare in them they share, from 0 to 1; 1 unless near.
     """
 
     row: int
-    clone: int
+    original: int
     grade: Grade
     likeness: float = 1.0
 
@@ -151,9 +151,9 @@ def _matches(splits: Mapping[str, Sequence[Item]], rows: str, inside: str, corpu
             yield Match(row, exact[item.exact], "exact")
         elif item.key in keys:
             yield Match(row, keys[item.key], "normalised")
-        elif twins := [loose[item.loose, target] for target in item.targets if (item.loose, target) in loose]:
-            yield Match(row, min(twins), "normalised")
-        elif twins := [bags[item.bag, target] for target in item.targets if item.bag and (item.bag, target) in bags]:
-            yield Match(row, min(twins), "near")
+        elif copies := [loose[item.loose, target] for target in item.targets if (item.loose, target) in loose]:
+            yield Match(row, min(copies), "normalised")
+        elif copies := [bags[item.bag, target] for target in item.targets if item.bag and (item.bag, target) in bags]:
+            yield Match(row, min(copies), "near")
         elif best := near.best(item):
             yield Match(row, best[1], "near", best[0])

@@ -124,9 +124,9 @@ def load_examples(
     if bad and rejects is not None:
         write_rejects(bad, Path(rejects))
     total, usable = sum(len(table.rows) for table in tables.values()), sum(map(len, good.values()))
-    hopeless = [table for split_name, table in tables.items() if not good[split_name]]
-    if bad and (hopeless or not skip_bad):
-        raise complain(bad, total, usable=0 if hopeless else usable)
+    empty = [table for split_name, table in tables.items() if not good[split_name]]
+    if bad and (empty or not skip_bad):
+        raise complain(bad, total, usable=0 if empty else usable)
     if set(good) == {"train"}:
         splits = divide(good["train"], shares, seed=seed, name=name)
     else:

@@ -5,7 +5,7 @@ those that occur in more than ten documents) and of lm-evaluation-harness, chang
 are written from sentence frames, where 13-grams find nothing or everything:
 
 * Words and word pairs (characters and their pairs in Chinese, Japanese, Korean), each weighing ``log((n + 1) / m)``
-  where m of n items have it, the item itself left out. A frame stands in many items and weighs little; a target that
+  where m of n items have it, the item itself left out. A frame is in many items and weighs little; a target that
   few items have weighs much. Two items may be alike if the weight they share, that of a common target included, is at
   least ``NEAR`` of the mean of their own (the Dice coefficient).
 * Options of multiple-choice questions are compared in alphabetic order, see ``choices``, and sentences also in the
@@ -18,7 +18,7 @@ are written from sentence frames, where 13-grams find nothing or everything:
 * It must be no chance. Among n x m pairs of items some are alike though nobody copied, and among items of few frames
   many are. So the evidence that one of a pair was made from the other, see ``chance``, must be above ``log(n * m)``.
 * One text may also stand in the other as a whole, with more before or after it and whatever numbers. This is a copy
-  too, unless what was added stands in other items of both splits (a greeting, a closing line).
+  too, unless what was added is in other items of both splits (a greeting, a closing line).
 * Short texts about different things in the open slot of a frame are no copies, see ``frames``.
 * The copy must stand out: if more than ``MAX_KIN`` items of the pool are about as alike, and each has something new of
   its own, they are variations of a frame with an open slot ("What is X?"), and none of them is called a copy.
@@ -67,7 +67,7 @@ SHORTEST = 4
 """Fewest words of a text that can be a near-duplicate; below, one changed word is another question."""
 
 CONTAINED = 2.0
-"""The likeness of a text that stands in another as a whole, which needs no further proof."""
+"""The similarity of a text contained in another, which needs no further proof."""
 
 
 class Corpus:
@@ -105,17 +105,17 @@ class Corpus:
 
     @cached_property
     def triples(self) -> Counter[tuple[str, ...]]:
-        """In how many items each run of three words stands."""
+        """In how many items each run of three words occurs."""
         return Counter(triple for item in self.items for triple in item.triples)
 
     @cached_property
     def triples_by_split(self) -> dict[str, Counter[tuple[str, ...]]]:
-        """In how many items of each split each run of three words stands."""
+        """In how many items of each split each run of three words occurs."""
         return {name: Counter(t for item in items for t in item.triples) for name, items in self.splits.items()}
 
     @cached_property
     def vocabularies(self) -> dict[str, frozenset[str]]:
-        """The words of each split, and what stands for the end of a field."""
+        """The words of each split, and the mark for the end of a field."""
         return {name: frozenset({""}.union(*(item.words for item in items))) for name, items in self.splits.items()}
 
     def new_runs(self, item: Item, elsewhere: str) -> frozenset[tuple[str, ...]]:
@@ -127,19 +127,19 @@ class Corpus:
             self._new_runs[key] = frozenset(new)
         return self._new_runs[key]
 
-    def is_edit(self, row: Item, clone: Item, splits: tuple[str, str]) -> bool:
+    def is_edit(self, row: Item, candidate: Item, splits: tuple[str, str]) -> bool:
         """Whether two texts differ in a way in which no other items of their splits differ."""
-        for one, other, elsewhere in ((row, clone, splits[1]), (clone, row, splits[0])):
+        for one, other, elsewhere in ((row, candidate, splits[1]), (candidate, row, splits[0])):
             new = self.new_runs(one, elsewhere) - other.triples
             if new and len(new) >= EDITED * len(one.triples - other.triples):
                 return True
         return False
 
-    def is_no_chance(self, row: Item, clone: Item, splits: tuple[str, str]) -> bool:
+    def is_no_chance(self, row: Item, candidate: Item, splits: tuple[str, str]) -> bool:
         """Whether the evidence for a copy outweighs that there are so many pairs of items to be alike by chance."""
-        rarity = max(map(self.targets.__getitem__, row.targets & clone.targets))
+        rarity = max(map(self.targets.__getitem__, row.targets & candidate.targets))
         pairs = math.prod(len(self.splits[name]) for name in splits)
-        return rarity + self.chance.evidence(row.steps, clone.steps) > math.log(pairs)
+        return rarity + self.chance.evidence(row.steps, candidate.steps) > math.log(pairs)
 
     def is_addition(self, short: Item, long: Item, splits: tuple[str, str]) -> bool:
         """Whether what the longer text adds to the shorter is new to one of the two splits at least."""
@@ -155,7 +155,7 @@ class _Block:
     Attributes:
         places: Their places in the pool.
         totals: The weight of each.
-        numbers: What stands for the numbers of each.
+        numbers: What replaces the numbers of each.
         postings: For each word and word pair the items that have it, as numbers within the block.
     """
 
@@ -205,7 +205,7 @@ class NearIndex:
         Args:
             item: The item that is looked up.
             least: The least likeness: the Dice coefficient of what two items of the same numbers say, their rarest
-                common target included. It is ``CONTAINED`` where one text stands in the other as a whole.
+                common target included. It is ``CONTAINED`` if one text contains the other.
         """
         total, numbers = self.corpus.weight(item.grams), self._numbers.get(item.number_bag, -1)
         found: dict[int, float] = {}
@@ -231,39 +231,39 @@ class NearIndex:
     def best(self, item: Item) -> tuple[float, int] | None:
         """Returns the likeness and the place of the nearest copy of an item, or ``None``."""
         for like, place in self.alike(item):
-            clone = self.pool[place]
+            candidate = self.pool[place]
             if like == CONTAINED:
-                short, long = sorted((item, clone), key=lambda one: one.size)
-                if self.corpus.is_addition(short, long, self.names) and not self.corpus.frames.differ(item, clone):
+                short, long = sorted((item, candidate), key=lambda one: one.size)
+                if self.corpus.is_addition(short, long, self.names) and not self.corpus.frames.differ(item, candidate):
                     return 1.0, place
                 continue
-            edit = self._edit(item, clone, place, like)
+            edit = self._edit(item, candidate, place, like)
             if not edit and like >= REORDERED:
-                ordered = clone.in_order_of(item)
-                edit = (ordered is not clone and self._edit(item, ordered, place, like)) or edit
+                ordered = candidate.in_order_of(item)
+                edit = (ordered is not candidate and self._edit(item, ordered, place, like)) or edit
             if edit:
                 return like, place
             if edit is False:
                 return None
         return None
 
-    def _edit(self, item: Item, clone: Item, place: int, like: float) -> bool | None:
+    def _edit(self, item: Item, candidate: Item, place: int, like: float) -> bool | None:
         """Whether an edit of an item is a copy of it; ``None`` if it is no edit."""
-        if clone.numbers != item.numbers or not self.corpus.is_edit(item, clone, self.names):
+        if candidate.numbers != item.numbers or not self.corpus.is_edit(item, candidate, self.names):
             return None
-        if self.corpus.frames.differ(item, clone):
+        if self.corpus.frames.differ(item, candidate):
             return None
-        return self.corpus.is_no_chance(item, clone, self.names) and not self._is_slot(item, place, like)
+        return self.corpus.is_no_chance(item, candidate, self.names) and not self._is_slot(item, place, like)
 
     def _is_slot(self, item: Item, place: int, like: float) -> bool:
         """Whether too many others are about as alike, each with something of its own."""
-        clone, pools = self.pool[place], (self.names[1], self.names[1])
+        candidate, pools = self.pool[place], (self.names[1], self.names[1])
         others = (self.pool[other] for _, other in self.alike(item, KIN * like) if other != place)
-        others = (other for other in others if other.numbers == clone.numbers)
-        kin = (other for other in others if self.corpus.is_edit(clone, other, pools))
+        others = (other for other in others if other.numbers == candidate.numbers)
+        kin = (other for other in others if self.corpus.is_edit(candidate, other, pools))
         return len(list(islice(kin, MAX_KIN + 1))) > MAX_KIN
 
 
 def _contains(short: Item, long: Item) -> bool:
-    """Whether one text stands in the other; a short phrase may by chance, eight words or a quarter of it do not."""
+    """Whether one text contains the other; a short phrase may by chance, eight words or a quarter of it do not."""
     return short.size >= min(8, long.size / 4) and all(map(str.__contains__, long.runs, short.runs))

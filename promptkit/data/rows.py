@@ -1,4 +1,4 @@
-"""Files and objects -> raw rows: what stands in the source, with the row number, before anything is judged.
+"""Files and objects -> raw rows: what the source holds, with the row number, before anything is judged.
 
 Every reader streams and is bounded (``MAX_LINE``, ``MAX_FILE``), and a row that cannot be read becomes a ``Raw`` with
 a fault instead of an exception, so that all bad rows of a file can be reported together. ``csv_rows`` reads CSV.
@@ -51,7 +51,7 @@ _BOMS = [  # longer marks first: that of UTF-32 starts with that of UTF-16
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """One row as it stands in the source.
+    """One row as it is in the source.
 
     Attributes:
         number: Line of the file on which the row starts, or for lists the place counted from 1.

@@ -103,7 +103,7 @@ def load_reports(path: str | os.PathLike[str]) -> dict[str, Mapping[str, Any]]:
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: is no JSON: {error}") from None
+        raise DataError(f"{file}: is not valid JSON: {error}") from None
     found = data if isinstance(data, list) else [data]
     if not found or not all(isinstance(one, dict) and "rows" in one for one in found):
         expected = "a report, or a list of reports"

@@ -1,4 +1,4 @@
-"""``break_even``: after how many requests a dearer training is repaid by cheaper answers."""
+"""``break_even``: after how many requests a more expensive training is repaid by cheaper answers."""
 
 from __future__ import annotations
 

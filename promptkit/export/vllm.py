@@ -162,7 +162,7 @@ def _tensors(path: Path, config: dict[str, Any]) -> list[str]:
         return [f"{TENSOR_FILE} holds no tensors"]
     for name in sorted(tensors):
         if not name.startswith(_PREFIX) or not name.endswith((_DOWN, _UP)):
-            # One stands for all: whole families of names are unknown together.
+            # One is enough: whole families of names are unknown together.
             return [f"the tensor {name!r:.200} has a name that vLLM does not know"]
     problems = [*_types(tensors), *_halves(tensors), *_shapes(tensors, config.get("r"))]
     problems += _selection({_module(name) for name in tensors}, config.get("target_modules"))

@@ -17,7 +17,7 @@ class Arm:
     """A judged rung.
 
     Attributes:
-        attempt: Its last try.
+        trial: Its last trial.
         won: Whether it is the winner.
         tokens: Prompt and generated tokens per item.
         seconds: Seconds per item.
@@ -69,13 +69,13 @@ def judged_arms(record: Record) -> tuple[Arm, ...]:
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Finds the points that no cheaper or equally dear one equals or beats.
+    """Finds the points that no cheaper or equally expensive one equals or beats.
 
     Args:
         points: Cost and quality of each.
 
     Returns:
-        Their places, from cheap to dear; quality rises along them.
+        Their places, from cheap to expensive; quality rises along them.
 
     Example:
         >>> frontier([(1, 0.5), (2, 0.4), (3, 0.9), (3, 0.8)])

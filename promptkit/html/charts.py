@@ -73,7 +73,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Break-even: curves of cost, and the points from which a dearer fit is repaid."""
+    """Break-even: curves of cost, and the points from which a more expensive fit is repaid."""
 
     unit: Unit
     x: Scale
@@ -177,7 +177,7 @@ def curves(arms: Sequence[Arm], unit: Unit) -> Curves | None:
 
 
 def running(test: PairedTest) -> Running | None:
-    """Draws a test look by look.
+    """Draws a sequential test, one interim analysis after another.
 
     Args:
         test: The comparison of a rung with the kept one.

@@ -28,7 +28,7 @@ _OLD = 3600  # seconds after which a file that is not finished never will be
 
 
 def render_report(record: Record) -> str:
-    """Renders a decision record as a page that stands alone: style, script and charts are in it.
+    """Renders a decision record as a page that is self-contained: style, script and charts are in it.
 
     Every text of the record is escaped. The page's policy (Content-Security-Policy) lets no address be loaded and no
     script run but the one that is known by its hash, so that nothing in data, prompts or answers can become active.

@@ -17,13 +17,13 @@ UNITS: tuple[Unit, ...] = ("tokens", "seconds")
 
 @dataclass(frozen=True, slots=True)
 class Repaid:
-    """The winner and another rung: the one with the dearer fit instead of the other.
+    """The winner and another rung: the one with the more expensive fit instead of the other.
 
     Attributes:
         first: The rung with the cheaper fit.
-        second: The rung with the dearer fit.
+        second: The rung with the more expensive fit.
         unit: What is counted.
-        sums: When the dearer fit is repaid.
+        sums: When the more expensive fit is repaid.
     """
 
     first: Arm

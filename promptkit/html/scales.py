@@ -52,8 +52,8 @@ def linear(values: Iterable[float], start: float, end: float, label: Callable[[f
 
     Args:
         values: Values to be shown, finite; at least one.
-        start: Where the lowest stands.
-        end: Where the highest stands.
+        start: Where the lowest value is drawn.
+        end: Where the highest value is drawn.
         label: Gives the text of a tick.
 
     Returns:
@@ -80,8 +80,8 @@ def logarithmic(values: Iterable[float], start: float, end: float, label: Callab
 
     Args:
         values: Values to be shown, finite and above 0; at least one.
-        start: Where the lowest stands.
-        end: Where the highest stands.
+        start: Where the lowest value is drawn.
+        end: Where the highest value is drawn.
         label: Gives the text of a tick.
 
     Returns:

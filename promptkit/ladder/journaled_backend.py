@@ -59,7 +59,7 @@ class Spent:
 
 
 class JournaledBackend:
-    """Stands in front of a model and looks like it, also to ``isinstance``: strategies that train need its weights.
+    """Wraps a model and looks like it, also to ``isinstance``: strategies that train need its weights.
 
     The model may itself stand behind a cache, which then answers what the journal does not know.
 
@@ -206,7 +206,7 @@ class JournaledBackend:
         return [tuple((score, tokens) for score, tokens in row["scores"]) for row in found]
 
     def _replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | PromptkitError]]:
-        """Stands for ``replies`` of a model that tells of each request as it finishes, such as a server's."""
+        """Replaces ``replies`` of a model that tells of each request as it finishes, such as a server's."""
         places: dict[str, list[int]] = {}
         for place, key in enumerate(self._request_keys(requests)):
             places.setdefault(key, []).append(place)
@@ -240,8 +240,8 @@ class JournaledBackend:
         left = self._deadline - time.monotonic()
         if left <= 0 or (self._pace is not None and self._pace * samples[0] > left):
             raise OutOfTime
-        room = PROBE if self._pace is None else min(left, max(LEAST, SLICE * left)) / max(self._pace, 1e-9)
-        fitting = sum(total <= room for total in itertools.accumulate(samples))
+        seconds = PROBE if self._pace is None else min(left, max(LEAST, SLICE * left)) / max(self._pace, 1e-9)
+        fitting = sum(total <= seconds for total in itertools.accumulate(samples))
         return max(1, fitting)
 
     def _request_keys(self, requests: Sequence[Request]) -> list[str]:
@@ -261,7 +261,7 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Callable[[in
 
 
 def _key(kind: str, keys: Sequence[bytes]) -> str:
-    """Joins the keys of the parts of a request, in which everything stands that can change the answer."""
+    """Joins the keys of the parts of a request, which hold everything that can change the answer."""
     return f"{kind}:{hashlib.sha256(b''.join(keys)).hexdigest()[:32]}"
 
 

@@ -78,7 +78,7 @@ def union_lcs(reference: Sequence[Sequence[str]], candidate: Sequence[Sequence[s
         for tokens, vocabulary in zip(candidate, vocabularies, strict=True):
             shared = known & vocabulary
             if len(shared) == 1 and not (row := rows[min(shared)]) & (row - 1):
-                union |= row  # one token that stands in one place: there is no other subsequence
+                union |= row  # one token with one position: there is no other subsequence
             elif shared:
                 union |= _walk(rows, tokens, bit - 1)
         covered += [token for index, token in enumerate(sentence) if union >> index & 1]

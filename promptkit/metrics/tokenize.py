@@ -44,7 +44,7 @@ _UNSPACED = (
 # Joiners and variation selectors stand inside words and say nothing.
 _SILENT = frozenset([0x00AD, 0x200C, 0x200D, 0x2060, 0xFEFF, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
 _JAMO = ((0x1100, 0x11FF), (0xA960, 0xA97F), (0xD7B0, 0xD7FF))
-_COMPOSE = "\x00"  # stands for a character that may join with the one before it
+_COMPOSE = "\x00"  # in place of a character that may join with the one before it
 
 
 class _Spacing(dict[int, str]):

@@ -19,12 +19,12 @@ _MAX_OBJECTS = 1_000  # each failed start costs a pass over the text (json count
 
 
 class Found(NamedTuple):
-    """An answer and where it stands.
+    """An answer and its position.
 
     Attributes:
         value: The answer as text.
         start: Where the match starts in the text; 0 for finders whose place nobody asks for.
-        closed: Whether something stands behind the answer, so that a cut text cannot have shortened it.
+        closed: Whether text follows the answer, so that a cut text cannot have shortened it.
     """
 
     value: str

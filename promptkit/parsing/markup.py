@@ -7,7 +7,7 @@ Every step takes linear time in the length of the text.
   block that began in the prompt: all text before it is reasoning. A block that is not closed was cut off: there is no
   answer. A tag in backticks is text.
 - **Around a text** one or more pairs are dropped if they enclose all of it: quotation marks of any style, ``*``,
-  ``**``, ``_``, ``__`` and backticks, a code fence, ``\boxed{}`` and ``\text{}``. What stands inside a text stays, and
+  ``**``, ``_``, ``__`` and backticks, a code fence, ``\boxed{}`` and ``\text{}``. What is inside a text stays, and
   so does a mark without its partner (``*args``, ``**kwargs``), a pair that recurs inside (``"a" and "b"``), and
   underscores around a lower-case identifier (``__init__``).
 """
@@ -77,7 +77,7 @@ _OTHER_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?:\s[^<>]{0,200})?/?>")
 
 
 def split_reasoning(text: str) -> tuple[str, str | None]:
-    """Divides a completion into its blocks of reasoning and what stands outside of them.
+    """Divides a completion into its blocks of reasoning and the text outside of them.
 
     Args:
         text: The generated text.
@@ -120,7 +120,7 @@ class Line(NamedTuple):
     Attributes:
         text: The line.
         closed: Whether a line break follows it.
-        fresh: Whether a line break stands before it.
+        fresh: Whether a line break precedes it.
     """
 
     text: str
@@ -158,7 +158,7 @@ def strip_mark(text: str, opening: str) -> str:
     """Drops the mark that closes what was opened before a text, if the text begins with it.
 
     Args:
-        text: What stands behind a marker.
+        text: The text after a marker.
         opening: The mark before the marker, such as ``**``; may be empty.
 
     Example:

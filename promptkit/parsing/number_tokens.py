@@ -141,7 +141,7 @@ def scan_tokens(text: str) -> Iterator[Token]:
 
 
 def _token(text: str, match: re.Match[str]) -> Token:
-    """Reads one number with what stands around it."""
+    """Reads one number with its context."""
     start = match.start()
     chunk = match["chunk"].rstrip(_TRAILING)
     trimmed = len(match["chunk"]) - len(chunk)
@@ -187,7 +187,7 @@ def _times_ten(mantissa: str, power: str) -> str | None:
 
 
 def _minus(text: str, start: int) -> bool | None:
-    """Tells whether a minus stands before a number; ``None`` if it cannot be told from a dash."""
+    """Tells whether a minus precedes a number; ``None`` if it cannot be told from a dash."""
     window = text[max(0, start - 24) : start]
     word = _SIGN_WORD.search(window)
     if word is not None:
@@ -213,7 +213,7 @@ def _minus(text: str, start: int) -> bool | None:
 
 
 def _is_part(text: str, start: int, end: int) -> bool:
-    """Tells whether a number is only a part of what it stands in."""
+    """Tells whether a number is only a part of a longer token."""
     window = text[max(0, start - 12) : start]
     if any(one.search(window) for one in (_ROOT, _OPERAND, _FUNCTION)) or _UNREADABLE_REST.match(text, end):
         return True

@@ -273,7 +273,7 @@ def closes_number(rest: str) -> bool:
     r"""Tells whether a number that was cut off behind ``rest`` was complete.
 
     Args:
-        rest: What stands behind the number, in folded spelling.
+        rest: The text after the number, in folded spelling.
 
     Returns:
         False if digits, a power, a sign of an operation or a word such as "million" could have followed; a point

@@ -1,4 +1,4 @@
-"""Readers: how the answer is found in a completion, as data of a task.
+"""Answer parsers: how the answer is found in a completion, as settings of a task.
 
 A parser turns generated text into the *canonical* answer, the form in which answers are compared and voted, or into
 ``None``: a text that cannot be read abstains. An answer is never an empty string and never a bool.
@@ -8,7 +8,7 @@ Rules, the same for every text:
 - **A blank text is no answer.** Text of nothing but white space abstains, whatever the kind. An abstention never votes;
   it counts in the agreement of a vote.
 - **Reasoning is not read.** Blocks such as ``<think>...</think>`` are set aside first, for every kind, and belong to
-  ``Reader.reasoning``; if one is not closed, the text was cut off and abstains (see ``promptkit.parsing.markup``).
+  ``AnswerParser.reasoning``; if one is not closed, the text was cut off and abstains (``promptkit.parsing.markup``).
 - **The last marker counts.** With a marker ("The answer is") the text behind its last occurrence is read, so an
   answer that a model echoes from the question or from its demonstrations does not count, if it then gives its own. If
   nothing can be read behind the last marker, the text abstains; an earlier marker is not tried.
@@ -20,8 +20,8 @@ Rules, the same for every text:
 - What is taken for a number or a label, and what never is, says ``promptkit.parsing.numbers`` and
   ``promptkit.parsing.labels``; a part of a longer number or label is never read.
 - Texts of the kinds ``text``, ``line`` and ``marked`` lose quotes and Markdown that enclose the whole answer (see
-  ``promptkit.parsing.markup``); what stands inside stays. ``regex`` and ``json`` give texts as they find them.
-- **A cut completion** (``finish="length"``) abstains unless something stands behind its answer: "The answer is 12" cut
+  ``promptkit.parsing.markup``); what is inside stays. ``regex`` and ``json`` give texts as they find them.
+- **A cut completion** (``finish="length"``) abstains unless text follows its answer: "The answer is 12" cut
   by the token limit may have been 125. Only ``text`` without a marker is taken as far as it got.
 """
 
@@ -177,7 +177,7 @@ class AnswerParser:
             text: The generated text.
 
         Returns:
-            Blocks such as ``<think>...</think>``, and what stands outside of them before the last marker, the matched
+            Blocks such as ``<think>...</think>``, and the text outside of them before the last marker, the matched
             pattern or the JSON object; where there is none of all these, the whole text. White space around it is
             dropped.
         """
@@ -205,7 +205,7 @@ class AnswerParser:
         """Finds the raw answer in the text to read.
 
         Args:
-            text: What stands behind the marker, or the whole text.
+            text: The text after the marker, or the whole text.
             opening: Marks of Markdown that were opened right before the marker.
         """
         kind, marked = self.spec.kind, self._marker is not None

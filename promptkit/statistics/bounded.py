@@ -2,7 +2,7 @@
 
 Gaffke's bound (2005): the upper limit of a mean is a quantile of the random mean ``sum w_i x_i``, where the weights are
 uniform on the simplex (a Bayesian bootstrap) and one more observation lies at the upper bound of the scores. That
-observation stands for what the sample may have missed. For scores of 0 and 1 the limits are those of Clopper and
+observation represents what the sample may have missed. For scores of 0 and 1 the limits are those of Clopper and
 Pearson (1934), and a test of "no difference" between right/wrong scores is the exact McNemar test. For other
 distributions no case is known in which the limit errs more often than it says (Learned-Miller and Thomas 2019, "A new
 confidence interval for the mean of a bounded random variable"); ``benchmarks/interval_coverage.py`` measures it.

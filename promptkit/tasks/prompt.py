@@ -39,7 +39,7 @@ def render(
         demos: Worked examples, in the order in which the model reads them.
         ask: The way of asking.
         form: For a completion model or a chat model.
-        instruction: Which of the task's instructions to give, a text of one's own, or ``None`` for no
+        instruction: Which of the task's instructions to give, any other text, or ``None`` for no
             instruction.
 
     Returns:

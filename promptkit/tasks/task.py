@@ -64,7 +64,7 @@ class Task(BaseModel):
         metric: The main metric.
         metrics: The metrics that tables show; the main one is among them.
         max_new_tokens: Limit of generated tokens, by way of asking.
-        separator: What stands between the items of a completion prompt. It contains a blank line, because the
+        separator: The text between the items of a completion prompt. It contains a blank line, because the
             texts inside an item never do.
         stop: Texts that end a completion; the separator is always among them.
         glossary: Terms of the task and what they mean.
@@ -219,7 +219,7 @@ class Task(BaseModel):
 
 
 def _put_first(data: dict[str, Any], key: str, value: Any) -> None:
-    """Puts a value to the front of a list of texts, unless it stands there somewhere."""
+    """Puts a value to the front of a list of texts, unless it is in the list."""
     rest = data.get(key, ())
     if isinstance(rest, list | tuple) and value not in rest:
         data[key] = (value, *rest)

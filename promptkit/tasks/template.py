@@ -1,7 +1,7 @@
-"""Compiles a task's Jinja2 template, which a stranger may have written, into three harmless functions.
+"""Compiles a task's Jinja2 template, which may come from a third party, into three harmless functions.
 
 A template defines the macros ``question(item)`` and ``answer(item)``, and may define ``instruction(text)``.
-``promptkit.tasks.template_policy`` lists what else it may contain. Behind that list stands Jinja's immutable sandbox as
+``promptkit.tasks.template_policy`` lists what else it may contain. Behind that list is Jinja's immutable sandbox as
 a second lock, with empty globals, no attributes but an item's fields, and no calls. A third is a budget
 (``promptkit.tasks.template_policy``), from which every filter and every character of the output is paid; constants are
 not computed while compiling, where no rendering would pay for them.

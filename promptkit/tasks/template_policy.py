@@ -1,6 +1,6 @@
 """Says what a template may contain and what it may cost.
 
-A stranger may have written the template. The list leaves no way to reach an object, to loop or to multiply:
+The template may come from a third party. The list leaves no way to reach an object, to loop or to multiply:
 literal text, ``item.<field>``, ``if``/``elif``/``else`` with comparisons, and a few filters. There are no
 calls, loops, assignments, imports, subscripts and no arithmetic, so the work of one rendering is linear in
 the source and in the texts that go in. A syntax tree is checked against the list before any code exists.
@@ -188,7 +188,7 @@ def literal_delimiters(macros: Mapping[str, nodes.Macro]) -> tuple[str, ...]:
 
 
 def _literals(body: Sequence[nodes.Node]) -> Iterator[str | None]:
-    """Yields the literal texts of a macro in order, and ``None`` where a value stands."""
+    """Yields the literal texts of a macro in order, and ``None`` in place of a value."""
     for node in body:
         if isinstance(node, nodes.TemplateData):
             yield node.data
@@ -212,7 +212,7 @@ class Budget:
 
     Args:
         chars: Output characters.
-        steps: Steps; one stands for an operation, or for 16 characters of work.
+        steps: Steps; one is one operation, or for 16 characters of work.
 
     Example:
         >>> budget = Budget(chars=10)

@@ -71,7 +71,7 @@ def read_request(
         drawn: Tells how many samples of a prompt were drawn without a seed, and adds as many as are wanted now.
 
     Returns:
-        What is wanted. A seed asks for the sample whose index stands in it; without one the next samples come, or at
+        What is wanted. A seed asks for the sample whose index is in it; without one the next samples come, or at
         temperature 0 the first.
 
     Raises:

@@ -46,7 +46,7 @@ class Seen:
 class ScriptedServer:
     """Speaks OpenAI's protocol on 127.0.0.1: ``/v1/chat/completions``, ``/v1/completions``, ``/v1/models``.
 
-    A call with a seed gets the sample whose index stands in the seed's lower 14 bits, as ``RemoteBackend`` puts it
+    A call with a seed gets the sample whose index is in the seed's lower 14 bits, as ``RemoteBackend`` puts it
     there, so a seed always gets the same sample; a call without one gets the next samples of its prompt, and at
     temperature 0 always the first.
 

@@ -38,7 +38,7 @@ _KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes:
         numbers: Plain JSON values.
@@ -79,11 +79,11 @@ class Checkpoints:
                 raise ArtifactError(error_message("checkpoint", of="train", expected=expected, got=strange[0]))
 
     def save(self, step: int, state: State) -> None:
-        """Saves where the run stands; afterwards the newest two checkpoints are kept.
+        """Saves the state of the run; afterwards the newest two checkpoints are kept.
 
         Args:
             step: Optimiser steps so far.
-            state: Where the run stands.
+            state: The state of the run.
 
         Raises:
             ArtifactError: The disk refuses; earlier checkpoints are whole.

@@ -1,7 +1,7 @@
-"""A second model made of the first one's numbers.
+"""A clone of a model that shares its weights.
 
 Training wraps layers and puts hooks on modules. A model that serves others at the same time must see none of it, and
-a copy of its weights would double the memory. The twin is a copy of the *modules* alone: every parameter and buffer
+a copy of its weights would double the memory. The clone is a copy of the *modules* alone: every parameter and buffer
 in it is the very tensor of the model, and nothing in training writes to those.
 """
 

@@ -192,7 +192,7 @@ def collate(items: Sequence[Item], device: torch.device, decoder_start: int | No
     Args:
         items: The items.
         device: Where the model is.
-        decoder_start: First token of a decoder that stands beside an encoder; ``None`` for causal models.
+        decoder_start: First token of a decoder with an encoder; ``None`` for causal models.
 
     Returns:
         The batch. The last token of an answer is never read, only predicted.

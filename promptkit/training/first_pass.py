@@ -60,7 +60,7 @@ def check_first_pass(
         unused = _unused(learner, items)
         if not unused:
             different = _difference(learner, backend, chosen, items, bfloat16=bfloat16)
-    except Exception as error:  # whatever a stranger's forward raises
+    except Exception as error:  # third-party code may raise anything
         if is_memory_error(error):
             raise
         reason = (str(error).strip().splitlines() or [""])[0]

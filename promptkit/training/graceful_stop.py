@@ -1,4 +1,4 @@
-"""Ending politely: SIGTERM or SIGINT (Ctrl-C) asks a run to end after the step at hand, instead of killing it."""
+"""Graceful stop: SIGTERM or SIGINT (Ctrl-C) asks a run to end after the step at hand, instead of at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES: dict[int, Literal["sigterm", "sigint"]] = {signal.SIGTERM: "sigterm", si
 
 
 class End(threading.Event):
-    """Set when the process was told to end.
+    """Set when the process was asked to stop.
 
     Attributes:
         by: The first signal that said so.
@@ -58,5 +58,5 @@ def stop_requested() -> Iterator[End]:
     finally:
         for one in wanted:
             earlier = before[one]
-            # None stands for a handler that was not set from Python and that Python cannot set again.
+            # None means a handler that was not set from Python and that Python cannot set again.
             signal.signal(one, earlier if earlier is not None else signal.SIG_DFL)

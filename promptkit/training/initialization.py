@@ -77,7 +77,7 @@ def log_odds(own: Array, other: Array) -> Array:
     smaller one, so a token needs to be used more than once or twice to stand out.
 
     Args:
-        own: How often each token stands in the one text, ``[vocabulary]``.
+        own: How often each token occurs in the one text, ``[vocabulary]``.
         other: How often in the other, ``[vocabulary]``.
 
     Returns:
@@ -173,7 +173,7 @@ def prompt_head_ids(codec: TokenCodec, prompt: Prompt, bare: Prompt, tokens: int
         Token ids without control tokens, in the order of the prompt; from their start again if there are too few.
 
     Raises:
-        DataError: Nothing stands before the question.
+        DataError: Nothing precedes the question.
     """
     whole, alone = codec.prompt_ids(prompt), codec.prompt_ids(bare)
     same = next((at for at, (a, b) in enumerate(zip(whole[::-1], alone[::-1], strict=False)) if a != b), len(alone))

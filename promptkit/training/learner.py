@@ -76,7 +76,7 @@ class Learner:
     """A model with something to learn beside it.
 
     Args:
-        model: The twin of a model, with ``change`` on it.
+        model: The clone of a model, with ``change`` on it.
         spec: How to train.
         soft: Vectors before the text, or ``None``.
         change: The low-rank change, or ``None``.
@@ -199,7 +199,7 @@ class Learner:
             inputs = {"inputs_embeds": torch.cat([vectors, embedded], dim=1)}
             before = vectors.shape[1]
         if batch.decoder_ids is None:
-            # Padding stands on the right, where causal attention never looks, so there is no mask to compute with.
+            # Padding is on the right, where causal attention never looks, so there is no mask to compute with.
             places = places + before
             inputs["use_cache"] = isinstance(self.soft, Prefix)
             if isinstance(self.soft, Prefix):

@@ -16,7 +16,7 @@ Curve = tuple[tuple[int, float], ...]
 """Points (optimiser step, loss in nats per answer token)."""
 
 Stopped = Literal["epochs", "patience", "max_minutes", "sigterm", "sigint"]
-"""Why training ended: all epochs were seen, dev stopped getting better, time was up, or the process was told to end."""
+"""Why training ended: all epochs were seen, dev stopped improving, time was up, or the process was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)

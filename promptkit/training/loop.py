@@ -81,8 +81,8 @@ def train(
         DataError: There are no pairs, or answers without tokens.
         ContextLengthError: A pair does not fit the context window.
         TrainingError: A loss or gradient was no number, or memory was short; checkpoints from before are kept.
-        TrainingStopped: The process was told to end (SIGTERM, or SIGINT as by Ctrl-C); a checkpoint was saved if there
-            is a folder for it.
+        TrainingStopped: The process was asked to stop (SIGTERM, or SIGINT as by Ctrl-C); a checkpoint was saved if
+            there is a folder for it.
 
     Example:
         >>> pairs = [Pair(Prompt(text="2 + 2 ="), " 4;")]  # doctest: +SKIP

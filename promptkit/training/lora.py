@@ -43,7 +43,7 @@ class LowRank:
     mean width, as a step of plain LoRA moves that many rows at once.
 
     Args:
-        model: The twin of the model; its layers are wrapped.
+        model: The clone of the model; its layers are wrapped.
         spec: The settings.
         steps: Optimiser steps of the whole run.
         seq2seq: Whether the model has an encoder and a decoder.

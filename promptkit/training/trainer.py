@@ -116,7 +116,7 @@ class Run:
         """Trains to the end of the run.
 
         Args:
-            end: Set when the process was told to end.
+            end: Set when the process was asked to stop.
             progress: Called after every step.
 
         Returns:
@@ -124,7 +124,7 @@ class Run:
 
         Raises:
             TrainingError: A loss or gradient was no number.
-            TrainingStopped: The process was told to end.
+            TrainingStopped: The process was asked to stop.
         """
         if self._store is not None:
             self._resume(self._store)
@@ -222,7 +222,7 @@ class Run:
         if self._store is not None:
             self._save(self._store)
             advice = "a checkpoint was saved; run the same again with the same checkpoint folder to go on from there"
-        message = f"train: told to end ({end.by.upper()}) after step {self._step} of {self._steps}; {advice}"
+        message = f"train: stopped ({end.by.upper()}) after step {self._step} of {self._steps}; {advice}"
         raise TrainingStopped(message, self._log(end.by))
 
     def _seconds_left(self) -> float:

@@ -17,7 +17,7 @@ def item(number: int, *, rationale: str | None = "Because.", target: str | None 
     return Example(Query({"question": f"What is {number}?"}, f"i{number}"), (target or str(number),), rationale)
 
 
-def fit_splits(examples: list[Example], dev: list[Example] | None = None, **rest: Any) -> Any:
+def distilled(examples: list[Example], dev: list[Example] | None = None, **rest: Any) -> Any:
     return distill(APPLES, examples, dev, **{"reasoned": False, "of": "LoRA", **rest})
 
 
@@ -41,7 +41,7 @@ def queries(*numbers: int) -> list[Query]:
 
 
 def test_labelled_examples_pass_as_they_are() -> None:
-    found = fit_splits([item(1), item(2, rationale=None)], [item(3)])
+    found = distilled([item(1), item(2, rationale=None)], [item(3)])
     assert [e.id for e in found.examples] == ["i1", "i2"]
     assert found.notes == {"labelled": 2, "trained_on": 2, "dev": 1}
 
@@ -55,18 +55,18 @@ def test_a_test_split_is_refused_on_both_sides(which: str) -> None:
 
 
 def test_dev_items_among_training_items_are_refused_by_content() -> None:
-    clone = Example(Query({"question": "what  IS 1?"}, "other-name"), ("1",))
+    same = Example(Query({"question": "what  IS 1?"}, "other-name"), ("1",))
     with pytest.raises(LeakageError, match="dev must be items that training does not see.*other-name.*these 1 of 2"):
-        fit_splits([item(1)], [clone, item(2)])
+        distilled([item(1)], [same, item(2)])
 
 
 def test_dev_items_among_unlabelled_queries_are_refused() -> None:
     with pytest.raises(LeakageError, match="dev must be items that training does not see"):
-        fit_splits([item(1)], [item(2)], teacher=teacher(), unlabelled=queries(2))
+        distilled([item(1)], [item(2)], teacher=teacher(), unlabelled=queries(2))
 
 
 def test_voted_answers_become_targets_and_the_rest_is_counted() -> None:
-    found = fit_splits([item(1)], teacher=teacher(), unlabelled=queries(2, 4, 7, 9, 1, 2))
+    found = distilled([item(1)], teacher=teacher(), unlabelled=queries(2, 4, 7, 9, 1, 2))
     assert [(e.query.fields["question"], e.targets) for e in found.pseudo_labelled] == [
         ("What is 2?", ("2",)),
         ("What is 4?", ("4",)),
@@ -80,13 +80,13 @@ def test_voted_answers_become_targets_and_the_rest_is_counted() -> None:
 
 
 def test_with_reasoning_the_reasonings_that_led_to_the_vote_come_too() -> None:
-    found = fit_splits([item(1)], reasoned=True, teacher=teacher(), unlabelled=queries(2))
+    found = distilled([item(1)], reasoned=True, teacher=teacher(), unlabelled=queries(2))
     assert [(e.target, e.rationale) for e in found.pseudo_labelled] == [("2", "Thought 2.")]
 
 
 def test_labelled_examples_get_reasonings_that_ended_right_only() -> None:
     bare = [item(2, rationale=None), item(3, rationale=None), item(7, rationale=None), item(5)]
-    found = fit_splits(bare, [item(11), item(12, rationale=None)], reasoned=True, teacher=teacher())
+    found = distilled(bare, [item(11), item(12, rationale=None)], reasoned=True, teacher=teacher())
     assert [(e.id, e.rationale) for e in found.labelled] == [("i2", "Thought 2."), ("i5", "Because.")]
     assert found.notes["rationales"] == {"tried": 3, "kept": 1, "dropped": 2}
     assert found.notes["without_rationale"] == 2
@@ -96,25 +96,25 @@ def test_labelled_examples_get_reasonings_that_ended_right_only() -> None:
 def test_a_query_that_fails_is_counted_as_failed() -> None:
     weak = FewShot(APPLES, shots=0, instruction=None).fit([], ScriptedBackend(answers, context_window=30))
     long = Query({"question": "very " * 30 + "What is 2?"}, "long")
-    found = fit_splits([item(1)], teacher=weak, unlabelled=[long, *queries(4)])
+    found = distilled([item(1)], teacher=weak, unlabelled=[long, *queries(4)])
     assert (found.notes["distillation"]["failed"], found.notes["distillation"]["used"]) == (1, 1)
 
 
 def test_nothing_to_train_on_is_refused() -> None:
     with pytest.raises(DataError, match="examples must be at least one, got 0; give examples, or a teacher"):
-        fit_splits([])
+        distilled([])
     with pytest.raises(DataError, match="rationales must be there for at least one training example, got 0"):
-        fit_splits([item(1, rationale=None)], reasoned=True)
+        distilled([item(1, rationale=None)], reasoned=True)
 
 
 def test_unlabelled_queries_need_a_teacher_of_the_same_task() -> None:
     with pytest.raises(SettingError, match="teacher must be given with unlabelled queries"):
-        fit_splits([item(1)], unlabelled=queries(2))
-    stranger = FewShot(load_task("tone"), shots=0).fit([], ScriptedBackend(answers))
+        distilled([item(1)], unlabelled=queries(2))
+    other = FewShot(load_task("tone"), shots=0).fit([], ScriptedBackend(answers))
     with pytest.raises(SettingError, match=r"teacher must be a predictor for 'apples', whose fields are .* got 'tone'"):
-        fit_splits([item(1)], teacher=stranger, unlabelled=queries(2))
+        distilled([item(1)], teacher=other, unlabelled=queries(2))
 
 
 def test_examples_are_no_unlabelled_queries_because_they_hold_the_answer() -> None:
     with pytest.raises(DataError, match="is an Example, which holds the answer"):
-        fit_splits([item(1)], teacher=teacher(), unlabelled=[item(2)])
+        distilled([item(1)], teacher=teacher(), unlabelled=[item(2)])

@@ -44,8 +44,8 @@ def test_strict_json():
     assert parse_json('{"a": [1, 2.5, null, true, "é"]}'.encode(), "x") == {"a": [1, 2.5, None, True, "é"]}
     assert parse_json(b"[" * 49 + b"1" + b"]" * 49, "x")
     for data, message in [
-        (b'{"a": 1, "a": 2}', r"^x is not JSON as promptkit writes it: the key 'a' stands twice"),
-        (b'{"a": {"b": 1, "b": 2}}', "the key 'b' stands twice"),
+        (b'{"a": 1, "a": 2}', r"^x is not JSON as promptkit writes it: the key 'a' appears twice"),
+        (b'{"a": {"b": 1, "b": 2}}', "the key 'b' appears twice"),
         (b"NaN", "a number must be finite, got NaN"),
         (b"[-Infinity]", "a number must be finite, got -Infinity"),
         (b"1e999", "a number must be finite, got 1e999"),

@@ -93,7 +93,7 @@ def test_hostile_manifests(folder, change, message):
         (b"", "is not JSON"),
         (b"[]", "must be an object"),
         (b"null", "must be an object"),
-        (b'{"format": 1, "format": 1}', "the key 'format' stands twice"),
+        (b'{"format": 1, "format": 1}', "the key 'format' appears twice"),
         (b"[" * 1_000 + b"]" * 1_000, "levels of nesting"),
         (b'{"format": 1, "meta": ' + b"[" * 300_000, "levels of nesting"),
         (b" " * (MAX_JSON + 1), "size must be at most 1,000,000 bytes"),

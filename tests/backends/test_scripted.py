@@ -77,7 +77,7 @@ def test_the_context_window_is_enforced_before_anything_is_logged() -> None:
 def test_told_to_fail_it_fails_on_that_call_only() -> None:
     backend = ScriptedBackend(["x"], fail_on={1})
     backend.generate([ask()])
-    with pytest.raises(BackendError, match="call 1 was told to fail"):
+    with pytest.raises(BackendError, match="call 1 fails because of fail_on"):
         backend.generate([ask()])
     assert texts(backend, ask()) == ["x"]
 

@@ -1,4 +1,4 @@
-"""A climb that is told to end says in one line what is kept and how to go on, and goes on from there."""
+"""A climb that is asked to stop says in one line what is kept and how to go on, and goes on from there."""
 
 from __future__ import annotations
 

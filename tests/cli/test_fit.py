@@ -131,13 +131,13 @@ def test_a_training_that_is_told_to_end_saves_nothing_and_says_how_to_go_on(
 ) -> None:
     def stop(*arguments: Any, **more: Any) -> Any:
         log = SimpleNamespace(stopped=signal)
-        raise pk.TrainingStopped("train: told to end after step 3; a checkpoint was saved", log)
+        raise pk.TrainingStopped("train: stopped after step 3; a checkpoint was saved", log)
 
     monkeypatch.setattr("promptkit.training.loop.train", stop)
     out = str(tmp_path / "mine")
     outcome = run("fit", task, "--strategy", "lora", "--out", out, "--model", folder)
     assert outcome.code == code
-    assert outcome.err.startswith("stopped: train: told to end")
+    assert outcome.err.startswith("stopped: train: stopped")
     assert not Path(out).exists()
 
 

@@ -189,7 +189,7 @@ def test_a_training_goes_on_from_where_a_signal_ended_it(tmp_path: Path, number:
         process.send_signal(number)
         code, _, err = end(process)
         assert code == (130 if number == signal.SIGINT else 143), err
-        assert err.startswith(f"stopped: train: told to end ({number.name}) after step ") and err.count("\n") == 1, err
+        assert err.startswith(f"stopped: train: stopped ({number.name}) after step ") and err.count("\n") == 1, err
         step = int(err.partition("after step ")[2].partition(" ")[0])
         assert newest(checkpoint) == f"step-{step:08d}" and not parts.exists()
     for arguments in (command, (*common, "--out", str(whole))):

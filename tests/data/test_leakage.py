@@ -45,7 +45,7 @@ def test_every_exact_copy_is_found(planted: int) -> None:
     train, test = rows(0, 500), rows(500, 200)
     test[:planted] = train[100 : 100 + planted]
     found = measure_leakage(train, test=test).overlap("test", "train")
-    assert [(match.row, match.clone) for match in found.matches] == [(n, 100 + n) for n in range(planted)]
+    assert [(match.row, match.original) for match in found.matches] == [(n, 100 + n) for n in range(planted)]
     assert (found.exact, found.normalised, found.near) == (planted, 0, 0)
 
 
@@ -57,7 +57,7 @@ def test_every_normalised_copy_is_found(change: str, planted: int) -> None:
     train = [example(text) for text in texts]
     test[:planted] = [example(NORMALISED[change](text)) for text in texts[100 : 100 + planted]]
     found = measure_leakage(train, test=test).overlap("test", "train")
-    assert [(match.row, match.clone) for match in found.matches] == [(n, 100 + n) for n in range(planted)]
+    assert [(match.row, match.original) for match in found.matches] == [(n, 100 + n) for n in range(planted)]
     assert (found.exact, found.normalised, found.near) == (0, planted, 0)
 
 

@@ -325,6 +325,6 @@ def test_the_result_does_not_depend_on_the_order_of_rows() -> None:
     test = [example(change(1)(row.query.fields["question"], draw)) for row in rows[:20]]
     found = measure_leakage(rows, test=test).overlap("test", "train").matches
     turned = measure_leakage(rows[::-1], test=test[::-1]).overlap("test", "train").matches
-    assert {(match.row, match.clone, match.likeness) for match in found} == {
-        (19 - match.row, 199 - match.clone, match.likeness) for match in turned
+    assert {(match.row, match.original, match.likeness) for match in found} == {
+        (19 - match.row, 199 - match.original, match.likeness) for match in turned
     }

@@ -43,7 +43,7 @@ def test_copies_are_found_and_nothing_else(name: str, words: int, planted: int) 
     found = {match.row: match for match in measure_leakage(train, test=test).overlap("test", "train").matches}
     assert found.keys() <= set(range(planted))
     assert len(found) >= 0.95 * planted
-    assert sum(match.clone == 7 * row for row, match in found.items()) >= 0.9 * planted
+    assert sum(match.original == 7 * row for row, match in found.items()) >= 0.9 * planted
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -67,7 +67,7 @@ def test_a_rung_counts_by_its_last_try(arms: tuple[Arm, ...]) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_better_stands_higher_and_dearer_further_right(arms: tuple[Arm, ...], unit: charts.Unit) -> None:
+def test_better_is_higher_and_more_expensive_further_right(arms: tuple[Arm, ...], unit: charts.Unit) -> None:
     chart = charts.scatter(arms, unit, 0.8)
     assert chart is not None and len(chart.points) == 5
     for attribute, figure, sign in (

@@ -101,7 +101,7 @@ def climb(*qualities: float, data: pk.Data | None = None, backend: Any = None, *
 
 
 def verdicts(result: pk.ClimbResult) -> list[str]:
-    """What became of each attempt."""
+    """The verdict of each trial."""
     return [trial.verdict for trial in result.record.trials]
 
 

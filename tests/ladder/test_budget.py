@@ -1,4 +1,4 @@
-"""Budgets, and that a crash changes no answer of the purse."""
+"""Budgets, and a tracker whose answers survive a crash."""
 
 from __future__ import annotations
 

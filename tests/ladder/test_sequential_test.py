@@ -161,7 +161,7 @@ def test_a_handful_of_gains_is_not_enough() -> None:
     assert compare(np.zeros(200), np.array([1.0] * 4 + [0.0] * 196), alpha=0.05)[0] != "won"
 
 
-def test_room_is_judged_by_what_a_faultless_rung_could_show() -> None:
+def test_possible_gain_is_that_of_a_perfect_rung() -> None:
     right = [1.0] * 40
     assert not can_win(right, 0.02, 0.0125, 200)
     assert can_win([*right, *[0.0] * 10], 0.02, 0.0125, 200)

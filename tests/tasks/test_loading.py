@@ -160,8 +160,8 @@ def test_read_text(tmp_path):
     ("text", "message"),
     [
         ("a: [", r"^d\.yaml: line 1: "),
-        ("a: 1\nb: 2\na: 3", r"^d\.yaml: line 3: the key 'a' stands twice$"),
-        ("x: {b: 1, b: 2}", "the key 'b' stands twice"),
+        ("a: 1\nb: 2\na: 3", r"^d\.yaml: line 3: the key 'a' appears twice$"),
+        ("x: {b: 1, b: 2}", "the key 'b' appears twice"),
         ("a: &a [x]\nb: *a", "aliases are not allowed"),
         ("a: &a {b: 1}\nc: {<<: *a}", "aliases are not allowed"),
         ("- a\n- b", "content must be a mapping of names to values, got \\['a', 'b'\\]"),

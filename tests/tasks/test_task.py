@@ -193,7 +193,7 @@ def test_asking_what_the_domain_does_not_offer():
         ),
         (lambda folder: write(folder, {**SETTINGS, "name": "x"}), "'name' must not be given"),
         (lambda folder: write(folder, {**SETTINGS, "templates": {}}), "'templates' must not be given"),
-        (lambda folder: write(folder, "fields: [question]\nfields: [q]"), "line 2: the key 'fields' stands twice"),
+        (lambda folder: write(folder, "fields: [question]\nfields: [q]"), "line 2: the key 'fields' appears twice"),
         (lambda folder: write(folder, "[]"), "must be a mapping"),
     ],
 )

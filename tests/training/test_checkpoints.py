@@ -101,7 +101,7 @@ def test_a_signal_saves_and_stops_politely(backend_of, pairs, tmp_path, number: 
         if step == 6:
             os.kill(os.getpid(), number)
 
-    message = rf"told to end \({number.name}\) after step 6 of 15; a checkpoint was saved; run the same again"
+    message = rf"stopped \({number.name}\) after step 6 of 15; a checkpoint was saved; run the same again"
     with pytest.raises(TrainingStopped, match=message) as stopped:
         fit(backend, pairs, tmp_path, progress=terminate)
     assert stopped.value.log.stopped == number.name.lower() and stopped.value.log.steps == 6

@@ -13,7 +13,7 @@ from promptkit.types import Weights
 
 __all__ = ["AdapterCache"]
 
-_ROOM = 1 << 30  # bytes of weights that are kept beside those in use
+_MAX_BYTES = 1 << 30  # bytes of weights that are kept beside those in use
 
 
 class AdapterCache:
@@ -25,14 +25,14 @@ class AdapterCache:
     Args:
         loaded: The model.
         fingerprint: Returns the fingerprint of the model.
-        room: Bytes of weights to keep; the newest are always kept.
+        max_bytes: Bytes of weights to keep; the newest are always kept.
     """
 
-    def __init__(self, loaded: Loaded, fingerprint: Callable[[], str], *, room: int = _ROOM) -> None:
+    def __init__(self, loaded: Loaded, fingerprint: Callable[[], str], *, max_bytes: int = _MAX_BYTES) -> None:
         self._loaded = loaded
         self._fingerprint = fingerprint
         self._base: str | None = None
-        self._room = room
+        self._max_bytes = max_bytes
         self._kept: dict[str, Ready] = {}
         self._lock = threading.Lock()
 
@@ -48,7 +48,7 @@ class AdapterCache:
         with self._lock:
             found = self._kept.pop(weights.fingerprint, None) or self._make(weights)
             self._kept[weights.fingerprint] = found
-            while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > self._room:
+            while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > self._max_bytes:
                 del self._kept[next(iter(self._kept))]
             return found
 

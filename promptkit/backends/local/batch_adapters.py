@@ -77,7 +77,7 @@ class BatchAdapters:
         if weights is None:
             return 0
         if weights not in self._numbers:
-            assert self._ready is not None, "a mixture without a source of weights"
+            assert self._ready is not None, "batch adapters without a source of weights"
             self._all.append(self._ready(weights))
             self._numbers[weights] = len(self._all)
         return self._numbers[weights]
@@ -101,7 +101,7 @@ class BatchAdapters:
         Args:
             model: The transformers model.
             keys: What each row still has to read.
-            left: Whether padding stands on the left.
+            left: Whether padding is on the left.
 
         Returns:
             ``input_ids`` ``[rows, tokens]`` or ``inputs_embeds`` ``[rows, tokens, width]``, and where they are real.

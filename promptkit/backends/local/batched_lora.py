@@ -118,7 +118,7 @@ class _Grid:
         self._stacks: dict[nn.Module, tuple[Tensor, Tensor] | None] = {}
 
     def place(self, rows: Sequence[Changes | None]) -> None:
-        """Notes which row stands where in the grid ``[changes, most rows with equal changes]``."""
+        """Notes the place of each row in the grid ``[changes, most rows with equal changes]``."""
         members: list[list[int]] = [[] for _ in self._changes]
         for row, own in enumerate(rows):
             if own is not None:

@@ -322,7 +322,7 @@ class PaidFormat:
 
 
 def paid_format(environment: SandboxedEnvironment, value: Any) -> Callable[..., str] | None:
-    """Returns what stands in for ``value``, if that is the method ``format`` or ``format_map`` of a text."""
+    """Returns what replaces ``value``, if that is the method ``format`` or ``format_map`` of a text."""
     text, name = getattr(value, "__self__", None), getattr(value, "__name__", "")
     if not isinstance(text, str) or name not in ("format", "format_map"):
         return None
@@ -347,7 +347,7 @@ def _strftime_now(form: str) -> str:
 
 
 class _Dict:
-    """Stands for ``dict`` in templates, which shall not reach the type."""
+    """Replaces ``dict`` in templates, which shall not reach the type."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         pay_deep(*args)

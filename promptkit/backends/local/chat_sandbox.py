@@ -1,6 +1,6 @@
 """A Jinja2 sandbox for chat templates, in which every operation is paid for from the rendering's budget.
 
-A chat template comes with a model, so a stranger wrote it. It renders as transformers renders it, byte for byte, but it
+A chat template comes with a model, so it is third-party code. It renders as transformers renders it, byte for byte, but
 cannot run long or fill the memory: code that is generated for it pays per block, loop step, filter, call, operator and
 output (``promptkit.tasks.template_policy``), constants are not computed while compiling, and only what chat templates
 use is offered. What is left out of Jinja2: including other templates, blocks, autoescaping, ``lipsum``, and the filters

@@ -121,7 +121,7 @@ def _compiled(source: str) -> Any:
         if len(source) > _MAX_SOURCE:
             raise TemplateError(f"it must have at most {_MAX_SOURCE:,} characters, got {len(source):,}")
         return ChatSandbox().compiled(source)
-    except Exception as error:  # whatever the parser or Python's compiler makes of a stranger's text
+    except Exception as error:  # whatever the parser or Python's compiler makes of third-party text
         raise UnsupportedError(f"prompt: the model's chat template cannot be used: {_said(error)}; {_DO}") from None
 
 
@@ -143,7 +143,7 @@ def _arranged(messages: Sequence[Message], render: _Render) -> _Arranged:
             whole, frame = render(arranged, parts), render(marked, parts)
         except TemplateError as error:
             raise UnsupportedError(f"prompt: the model's chat template costs too much: {error}; {_DO}") from None
-        except Exception as error:  # a template is a stranger's code and may fail in any way
+        except Exception as error:  # a template is third-party code and may fail in any way
             failure = failure or (
                 f"prompt: the model's chat template refuses messages with the roles {roles}: {_said(error)}; "
                 "change the order of roles, or render the prompt in completion form"
@@ -207,7 +207,7 @@ def _lost(messages: Sequence[Message], markers: Sequence[str], whole: str, frame
     for message in messages:
         forms = [_normal(form) for form in _written(message)]
         wanted[forms[0]] = wanted.get(forms[0], 0) + 1
-        # A text that stands in two messages must come out twice.
+        # A text that is in two messages must come out twice.
         if forms[0] and all(shown.count(form) < wanted[forms[0]] for form in forms):
             return message
     return None

@@ -2,7 +2,7 @@
 
 llguidance tells after every token which tokens may follow. That alone keeps a completion valid as far as it goes, but
 not from going on until the tokens run out in the middle of a text. So a guide also holds a *witness*: tokens that would
-close the value from where it stands. A token of the model is taken only if the value can still be closed within the
+close the value from its current state. A token of the model is taken only if the value can still be closed within the
 tokens that are left after it; otherwise the next token of the witness is taken. So every completion is a whole value
 if the first witness fits, and if it does not, the request is refused before the model is asked.
 """

@@ -57,7 +57,7 @@ def compute_prefix(
         model: A causal transformers model.
         tokens: The prefix, as the start of a key.
         accepts: Names of the arguments that the model's ``forward`` takes.
-        adapters: The weights that the key stands for.
+        adapters: The weights of the key.
 
     Returns:
         The prefix, ready to be shared by any number of batches.

@@ -151,7 +151,7 @@ class _Case:
             with _watching(model) as bypassed:
                 self._wanted = torch.cat([_logits(plain(), [prompt], [more], _NEW) for prompt, more in pairs])
             self.bypassed = frozenset(bypassed)
-        except Exception as error:  # whatever a stranger's forward raises
+        except Exception as error:  # third-party code may raise anything
             raise UnsupportedError(
                 f"LocalBackend: a {model.config.model_type} model must predict the next token of a text, got "
                 f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}; use another model"
@@ -181,7 +181,7 @@ class _Case:
 
         Args:
             open_run: Opens a run.
-            together: Whether both prompts go through it at once, else one that stands for two samples.
+            together: Whether both prompts go through it at once, else one prompt for two samples.
         """
         rows = slice(0, 2) if together else slice(1, 2)
         try:

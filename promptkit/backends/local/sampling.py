@@ -63,7 +63,7 @@ def gumbel(key: int, step: int, size: int) -> NDArray[np.float64]:
     Returns:
         ``size`` independent numbers; the same for the same arguments, in every process.
     """
-    # The step stands in the counter's highest word: each step has 2**192 blocks for itself.
+    # The step is in the counter's highest word: each step has 2**192 blocks for itself.
     uniform = np.random.Generator(np.random.Philox(key=key, counter=step << 192)).random(size)
     with np.errstate(divide="ignore"):  # a uniform of exactly 0 becomes -inf: never chosen, as it should be
         noise: NDArray[np.float64] = -np.log(-np.log(uniform))

@@ -48,7 +48,7 @@ class Scheduler:
         loaded: The model.
         lock: Held while a batch is in the model, so that calls of several threads take turns.
         prompts: The prompt of each row, as a key of ``local_keys``.
-        ledger: Where results and costs are noted.
+        stats: Where results and costs are noted.
     """
 
     def __init__(self, loaded: Loaded, lock: threading.RLock, prompts: Prompts, stats: BatchStats) -> None:
@@ -70,7 +70,7 @@ class Scheduler:
 
         Args:
             new_tokens: How many tokens each row may add.
-            do: Computes the given rows on an open run, and notes each in the ledger's ``done``.
+            do: Computes the given rows on an open run, and notes each in ``stats.done``.
             batch_size: Most rows in a batch.
             batch_tokens: Most tokens in a batch beside the shared prefix.
 

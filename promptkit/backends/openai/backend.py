@@ -74,7 +74,7 @@ class RemoteBackend:
             is dropped, and a prompt that the server finds too long is a ``ContextLengthError``.
         tokenizer: Counts tokens: a function from text to a number, or a tokenizer of tokenizers or transformers. By
             default tokens are estimated, rather too many than too few (see ``estimate_tokens``).
-        connect_timeout: Seconds until a connection stands.
+        connect_timeout: Seconds until a connection is made.
         read_timeout: Seconds without a byte; without streaming, the first comes when the whole answer is there.
         total_timeout: Seconds of one call, retries included, from when fewer than ``max_concurrency`` others run.
         max_concurrency: Calls at once.
@@ -330,7 +330,7 @@ class RemoteBackend:
         return Reading(self._http.what(call.path), self._counter.text, self._http.key.hide)
 
     def _finished(self, groups: Sequence[Sequence[Callable[[], Any]]]) -> AsyncGenerator[tuple[int, Any], None]:
-        return as_finished(groups, self._http.limits.concurrency, hopeless=PermanentError)
+        return as_finished(groups, self._http.limits.concurrency, permanent=PermanentError)
 
     async def _replies(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, Reply | PromptkitError], None]:
         calls = [[self._caller(call) for call in self._wire.calls(request)] for request in requests]

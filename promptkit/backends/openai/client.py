@@ -34,7 +34,7 @@ class Limits:
     """What a call may take.
 
     Attributes:
-        connect: Seconds until a connection stands.
+        connect: Seconds until a connection is made.
         read: Seconds between two bytes; of an answer that is not streamed, the first comes when all is generated.
         total: Seconds of a call with all its retries, from when it left the queue.
         concurrency: Calls at once.
@@ -152,7 +152,7 @@ class Http:
             except TimeoutError:
                 raise BackendError(
                     f"{self.what(path)}: no whole answer within total_timeout of {self.limits.total:g} s; raise it, "
-                    "lower max_new_tokens or max_concurrency, or look what the server does"
+                    "lower max_new_tokens or max_concurrency, or check the server"
                 ) from None
 
     async def _tried(self, attempt: Callable[[], Awaitable[T]], path: str) -> T:

@@ -127,14 +127,14 @@ async def _end(loop: asyncio.AbstractEventLoop, on_close: Callable[[], Coroutine
 
 
 async def as_finished(
-    groups: Sequence[Sequence[Callable[[], Awaitable[T]]]], workers: int, *, hopeless: type[Exception]
+    groups: Sequence[Sequence[Callable[[], Awaitable[T]]]], workers: int, *, permanent: type[Exception]
 ) -> AsyncGenerator[tuple[int, list[T] | Exception], None]:
     """Does groups of jobs side by side.
 
     Args:
         groups: Jobs that belong together; a group fails with the first of its jobs, and its others are left out.
         workers: Jobs at once.
-        hopeless: A failure of this kind is taken for that of all jobs that have not begun.
+        permanent: A failure of this kind is taken for that of all jobs that have not begun.
 
     Yields:
         Number of a group with the results of its jobs, or with why it failed; as they finish.
@@ -153,7 +153,7 @@ async def as_finished(
                 if place not in failed:
                     result = await groups[place][number]()
             except Exception as error:
-                end.extend([error] if isinstance(error, hopeless) else [])
+                end.extend([error] if isinstance(error, permanent) else [])
                 failed.setdefault(place, error)
             done.put_nowait((place, number, result))
 

@@ -44,7 +44,7 @@ def sample_seed(seed: int, prompt: Prompt, index: int) -> int:
 
 
 def seed_sample(seed: int) -> int:
-    """Returns the sample index that stands in a seed of ``sample_seed``."""
+    """Returns the sample index in a seed of ``sample_seed``."""
     return seed & _INDEX
 
 
@@ -133,7 +133,7 @@ class Wire:
 
     def _call(self, request: Request, samples: tuple[int, ...]) -> Call:
         sampling, prompt = request.sampling, request.prompt
-        # What stands in no request is what the server's own default makes of it, so everything is said.
+        # A server fills what a request leaves out with its own defaults, so every value is sent.
         body: dict[str, Any] = {
             "model": self.model,
             self.max_tokens_name: sampling.max_new_tokens,

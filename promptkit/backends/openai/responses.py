@@ -110,7 +110,7 @@ def choice_text(text: object, reading: Reading) -> str:
     """Reads the text of a choice, which may come in parts, of which those with reasoning are no answer.
 
     Args:
-        text: What stands in the place of the text.
+        text: What replaces the text.
         reading: How to read it.
 
     Returns:

@@ -54,11 +54,11 @@ def test_weights_are_made_ready_once_whoever_names_them(backend: LocalBackend, m
 def test_the_longest_unused_make_room(backend: LocalBackend, made: list[str]) -> None:
     loras = [learned.lora(backend, seed) for seed in range(3)]
     each = 2 * sum(tensor.size for tensor in loras[0].tensors.values()) * 4
-    adapter_cache = AdapterCache(backend._loaded, backend.fingerprint, room=each)
+    adapter_cache = AdapterCache(backend._loaded, backend.fingerprint, max_bytes=each)
     for number in (0, 1, 0, 2, 0, 1):
         adapter_cache.ready(loras[number])
     assert made == [loras[number].fingerprint for number in (0, 1, 2, 1)]
-    tight = AdapterCache(backend._loaded, backend.fingerprint, room=1)
+    tight = AdapterCache(backend._loaded, backend.fingerprint, max_bytes=1)
     assert tight.ready(loras[0]) is tight.ready(loras[0]), "the newest is kept whatever its size"
 
 

@@ -100,7 +100,7 @@ def test_closing_ends_what_waits(loop: LoopThread) -> None:
 
 def collect(groups: list[list[Callable[[], Coroutine[Any, Any, int]]]], workers: int) -> dict[int, Any]:
     async def main() -> dict[int, Any]:
-        return {place: found async for place, found in as_finished(groups, workers, hopeless=LookupError)}
+        return {place: found async for place, found in as_finished(groups, workers, permanent=LookupError)}
 
     return asyncio.run(main())
 
@@ -137,15 +137,15 @@ def test_a_failed_job_fails_its_group_and_a_hopeless_one_all_that_has_not_begun(
 
         return work
 
-    bad, hopeless = ValueError("bad"), LookupError("hopeless")
-    groups = [[job("a"), job("b", bad), job("c")], [job("d")], [job("e", hopeless), job("f")], [job("g")]]
+    bad, permanent = ValueError("bad"), LookupError("permanent")
+    groups = [[job("a"), job("b", bad), job("c")], [job("d")], [job("e", permanent), job("f")], [job("g")]]
     found = collect(groups, workers=1)
-    assert found == {0: bad, 1: [1], 2: hopeless, 3: hopeless}
+    assert found == {0: bad, 1: [1], 2: permanent, 3: permanent}
     assert done == ["a", "b", "d", "e"]
 
 
 def test_a_group_whose_rest_is_hopeless_fails_although_a_job_of_it_succeeds_later() -> None:
-    hopeless = LookupError("hopeless")
+    permanent = LookupError("permanent")
     go = asyncio.Event()
 
     async def late() -> int:
@@ -153,7 +153,7 @@ def test_a_group_whose_rest_is_hopeless_fails_although_a_job_of_it_succeeds_late
         return 1
 
     async def fail() -> int:
-        raise hopeless
+        raise permanent
 
     async def never() -> int:
         raise AssertionError("it must not begin")
@@ -162,6 +162,6 @@ def test_a_group_whose_rest_is_hopeless_fails_although_a_job_of_it_succeeds_late
         asyncio.get_running_loop().call_later(0.05, go.set)
         groups = [[late, never], [fail]]
         # One worker fails and goes on to "never", while the other waits in "late".
-        return {place: found async for place, found in as_finished(groups[::-1], 2, hopeless=LookupError)}
+        return {place: found async for place, found in as_finished(groups[::-1], 2, permanent=LookupError)}
 
-    assert asyncio.run(main()) == {0: hopeless, 1: hopeless}
+    assert asyncio.run(main()) == {0: permanent, 1: permanent}
