@@ -18,8 +18,7 @@ from promptkit.backends.local.backend import LocalBackend
 from promptkit.backends.local.machine import Cpus
 from promptkit.backends.local.threads import ThreadChoice, Timing, better_count, choose_threads, measure, using_threads
 from promptkit.errors import BackendError, SettingError
-from promptkit.training import LoraSpec, Pair, TrainSpec, train
-from promptkit.training import loop
+from promptkit.training import LoraSpec, Pair, TrainSpec, loop, train
 from promptkit.training import trainer as run
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest
 
