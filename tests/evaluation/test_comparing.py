@@ -248,7 +248,7 @@ def test_saved_reports_are_read_as_eval_prints_them(tmp_path: Path) -> None:
     assert names({"strategy": "x"}, {"strategy": "x"}, {}) == ["x", "x (2)", "report 3"]
     with pytest.raises(DataError, match="arm 'a' must be a file of one report, got .*load_reports"):
         pk.compare({"a": file, "b": file})
-    for text, message in (("{", "is not valid JSON"), ("[]", "a report, or a list"), ("[1]", "a report"), ('{"a": 1}', "a report"), ("[" * 100_000, "is no JSON")):  # fmt: skip
+    for text, message in (("{", "is not valid JSON"), ("[]", "a report, or a list"), ("[1]", "a report"), ('{"a": 1}', "a report"), ("[" * 100_000, "is not valid JSON")):  # fmt: skip
         file.write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match=message):
             load_reports(file)
