@@ -15,7 +15,7 @@ __all__ = ["Script", "ScriptedBackend"]
 
 Script = Callable[[Request, int], str] | Mapping[str, str] | Sequence[str]
 """Where answers come from: a function of request and sample index; the answer for the first key, in the mapping's
-order, in the prompt; or a list, used round and round by sample index."""
+order, that occurs in the prompt; or a list, used in rotation by sample index."""
 
 _TOKEN = re.compile(r"\s*(?:[^\W_]+|\S)|\s+")
 _MESSAGE_TOKENS = 3  # what a chat template typically spends on the frame of one message

@@ -212,7 +212,7 @@ class Budget:
 
     Args:
         chars: Output characters.
-        steps: Steps; one is one operation, or for 16 characters of work.
+        steps: Steps; one for each operation, or for 16 characters of work.
 
     Example:
         >>> budget = Budget(chars=10)
