@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from promptkit.parsing.markup import split_reasoning
+
 __all__ = ["read_value"]
 
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n?(.*?)```", re.DOTALL)
@@ -20,9 +22,9 @@ _decoder = json.JSONDecoder()
 def read_value(adapter: TypeAdapter[Any], text: str) -> Any:
     r"""Reads the one value of a type that a text holds.
 
-    Reasoning up to ``</think>`` is passed over. What follows must be the value, or hold it in a fence, or hold it as an
-    object or a list among words, or as a line of its own. A part of a longer or broken value is never taken, and
-    neither is one of several different values.
+    Reasoning (see ``promptkit.parsing.markup``) is passed over. What follows must be the value, or hold it in a fence,
+    or hold it as an object or a list among words, or as a line of its own. A part of a longer or broken value is never
+    taken, and neither is one of several different values.
 
     Args:
         adapter: The type.
@@ -39,13 +41,17 @@ def read_value(adapter: TypeAdapter[Any], text: str) -> Any:
         >>> read_value(TypeAdapter(dict[str, int]), '<think>{"a": 4}?</think>Here:\n```json\n{"a": 5}\n```')
         {'a': 5}
     """
-    answer = text.rpartition("</think>")[2].strip()
+    try:
+        return adapter.validate_json(text.strip())  # a text in the value may look like a tag
+    except ValidationError as error:
+        failure = error
+    answer = (split_reasoning(text)[1] or "").strip()
     try:
         return adapter.validate_json(answer)
     except ValidationError as error:
         failure = error
     found: list[Any] = []
-    for candidate in [] if answer.startswith("<think>") else _candidates(answer):
+    for candidate in _candidates(answer):
         try:
             value = adapter.validate_json(candidate)
         except ValidationError as error:

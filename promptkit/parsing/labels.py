@@ -13,7 +13,8 @@ characters the end is looked at, and its first line; of such a line behind a mar
 - **Labels that are numbers** are found as numbers (see ``promptkit.parsing.numbers``): by value, with their minus,
   never in a longer number, a fraction, a percentage, a date or a range. ``1.0`` and ``1 of 5`` are 1, ``4.5`` is no
   label of 1 to 5.
-- **Denied labels** (``not spam``, ``不是垃圾``) are not read; where a label of the set covers the denial, it is meant.
+- **Denied labels** (``not spam``, ``far from positive``, ``不是垃圾``) are not read, nor is ``no`` in ``no doubt``;
+  where a label of the set covers the denial, it is meant.
 - **Choice letters** stand in their own case, because "a" is an article, unless brackets, quotes or markup enclose them.
   A bare ``A`` or ``I`` before a lower-case word is a word, too, unless that word is one such as "is" or "because".
 """
@@ -59,6 +60,9 @@ _STARRED = re.compile(r"(?<!\*)\w\*$")  # a mark of its own, as in the grade A*
 _GAP = r"[\s*_~\"'“”‘’]+"
 _DENIAL = re.compile(
     r"(?:\b(?:not|isn'?t|aren'?t|wasn'?t|never|neither|nor|no|non|without|cannot be|can'?t be|rather than|instead of|"
+    r"hardly|barely|scarcely|far from|anything but|kaum|keineswegs|weder|"
+    r"(?:not|\w{2,6}n'?t) (?:think|believe|feel|say|call|consider|seem|appear|look|sound)(?: that)?"
+    r"(?: (?:it|this|that))?(?:'s| is| was| to be)?|"
     r"nicht|kein|keine|keinen|pas|ni|nunca|не)\s+(?:(?:a|an|the|be|really|exactly|clearly|"
     r"necessarily|just|quite|class|label|option|answer|category)\s+){0,2}"
     r"|[不非没無无未](?:是|为|為|属于)?)[\s\"'“‘(\[*]*$",
@@ -70,13 +74,20 @@ _JOINED = re.compile(
     re.IGNORECASE,
 )
 _ALSO_DENIED = re.compile(
-    r"[\s\"'”’)*]*(?:,|/|、|或|和|\bor\b|\bnor\b|\band\b|\boder\b|\bou\b)[\s\"'“‘(*]*(?:a|an|the)?\s*", re.IGNORECASE
+    r"[\s\"'”’)*]*(?:,|/|、|或|和|\bor\b|\bnor\b|\bnoch\b|\bni\b|\band\b|\boder\b|\bou\b)[\s\"'“‘(*]*(?:a|an|the)?\s*",
+    re.IGNORECASE,
 )
 _MARKED_LETTER = re.compile(r"(?<![\w*_`])([*_`]{1,3})([A-Za-z])\1(?![\w+*#-])")
 _ARTICLE = re.compile(
     r"[ \t]+(?!(?:is|was|are|will|would|should|must|can|could|may|might|seems?|fits|has|because|since|as|for|due|and|"
     r"or|but|that|which|with|if|when|then|by|in|on|than|not|to|vs|versus|from|at|correct|only|alone|here|therefore|being)\b)"
     r"[a-zà-ÿ]"
+)
+
+
+_DETERMINER = re.compile(  # words before which "no" is an article, and no answer
+    r" (?:doubt|question|evidence|proof|indication|one|longer|more|less|matter|idea|reason|problem|way|need|such)\b",
+    re.IGNORECASE,
 )
 
 
@@ -118,7 +129,7 @@ def _bounded(label: str) -> str:
         before = rf"(?<![{_TOUCHING}{_edge(label[0])}])" if label[0].isascii() else ""
     if _UNIT.match(label[-1]):
         starred = rf"(?!\*(?:[{_TOUCHING}]|(?![*\w])))"
-        after = rf"(?![{_TOUCHING}@#&\\/+^-])(?![.'][{_TOUCHING}])(?![,:]\d)(?!\s?(?:%|\+(?!\w))){starred}"
+        after = rf"(?![{_TOUCHING}♯♭@#&\\/+^-])(?![.'][{_TOUCHING}])(?!\$[\^_])(?![,:]\d)(?!\s?(?:%|\+(?!\w))){starred}"
     else:
         after = rf"(?![{_TOUCHING}{_edge(label[-1])}])" if label[-1].isascii() else ""
     return f"{before}{body}{after}"
@@ -268,7 +279,7 @@ class LabelFinder:
         before: Mention | None = None
         for match in self._pattern.finditer(clean) if self._pattern else ():
             label = self._label(match[0]) if match.lastindex is None else None
-            if label is not None and not (self._letters and self._is_word(match)):
+            if label is not None and not self._is_word(match):
                 before = Mention(label, *match.span(), self._denied(clean, match.start(), before))
                 yield before
 
@@ -295,8 +306,10 @@ class LabelFinder:
         return label if label is not None else self._spelling.get(fold_label(re.sub(_GAP, " ", found)))
 
     def _is_word(self, match: re.Match[str]) -> bool:
-        """Tells whether a choice letter is an article or pronoun."""
+        """Tells whether a choice letter is an article or pronoun, or the label "no" an article."""
         text, start = match.string, match.start()
+        if not self._letters:
+            return match[0].casefold() == "no" and _DETERMINER.match(text, match.end()) is not None
         if match[0] not in ("A", "I") or text[max(0, start - 1) : start] in ("(", "[", "{", '"', "'", "*"):
             return False
         return _ARTICLE.match(text, match.end()) is not None

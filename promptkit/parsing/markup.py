@@ -3,9 +3,10 @@ r"""Markup around answers: blocks of reasoning, emphasis, quotes, code fences, H
 Every step takes linear time in the length of the text.
 
 - **Blocks of reasoning** (``<think>...</think>``, also ``thinking``, ``thought``, ``reasoning``, ``seed:think``,
-  ``[THINK]`` and ``◁think▷``, in any case) are never read for an answer. A closing tag without an opening one ends a
-  block that began in the prompt: all text before it is reasoning. A block that is not closed was cut off: there is no
-  answer. A tag in backticks is text.
+  ``[THINK]``, ``◁think▷``, ``<|START_THINKING|>`` and ``<|begin_of_thought|>``, in any case, and what comes before the
+  channel ``final`` of models that write in channels) are never read for an answer. A closing tag without an opening
+  one ends a block that began in the prompt: all text before it is reasoning. A block that is not closed was cut off:
+  there is no answer. A tag in backticks is text.
 - **Around a text** one or more pairs are dropped if they enclose all of it: quotation marks of any style, ``*``,
   ``**``, ``_``, ``__`` and backticks, a code fence, ``\boxed{}`` and ``\text{}``. What is inside a text stays, and
   so does a mark without its partner (``*args``, ``**kwargs``), a pair that recurs inside (``"a" and "b"``), and
@@ -33,7 +34,10 @@ __all__ = [
 
 _NAMES = r"(?:seed:)?think|thinking|thoughts?|reasoning"
 _TAG = re.compile(
-    rf"(?<!`)(?:<\s?(?P<close>/?)\s?(?:{_NAMES})(?:\s[^<>]{{0,100}})?>|\[(?P<close2>/?)THINK\]|◁(?P<close3>/?)think▷)",
+    rf"(?<!`)(?:<\s?(?P<close>/?)\s?(?:{_NAMES})(?:\s[^<>]{{0,100}})?>|\[(?P<close2>/?)THINK\]|◁(?P<close3>/?)think▷"
+    r"|<\|(?:start|(?P<close4>end))_thinking\|>|<\|(?:begin|(?P<close5>end))_of_thought\|>"
+    r"|<\|channel\|>(?:analysis|commentary)[^<>]{0,100}<\|message\|>"
+    r"|(?P<close6>(?:<\|end\|>\s?)?(?:<\|start\|>assistant\s?)?<\|channel\|>final\s?<\|message\|>))",
     re.IGNORECASE,
 )
 _LINE_BREAKS = r"\r\n\u2028\u2029\x85"
@@ -62,6 +66,7 @@ _PAIRS = {
     "*": "*",
     "_": "_",
 }
+_ENCLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "“": "”", "«": "»", "「": "」", "（": "）", "【": "】"}
 _CLOSING = re.compile(r" ?[:：]?([*_`]{1,3}+)[:：]?(?=(\s|$)?)")
 _OPENING = re.compile(r"(?<![\w*_`])([*_`]{1,3})(?=[^\s*_`]|$)")
 _IDENTIFIER = re.compile(r"[a-z0-9_]*")
@@ -93,13 +98,13 @@ def split_reasoning(text: str) -> tuple[str, str | None]:
         ('Rome? Or', None)
     """
     lowered = text.lower()
-    if not any(word in lowered for word in ("think", "thought", "reasoning")):
+    if not any(word in lowered for word in ("think", "thought", "reasoning", "<|channel|>")):
         return "", text
     reasoning: list[str] = []
     outside: list[str] = []
     place, inside = 0, False
     for tag in _TAG.finditer(text):
-        closes = bool(tag["close"] or tag["close2"] or tag["close3"])
+        closes = any(tag.groups())
         piece = text[place : tag.start()]
         if closes and not inside:  # the block began in the prompt
             reasoning += [*outside, piece]
@@ -172,7 +177,7 @@ def strip_mark(text: str, opening: str) -> str:
 
 
 def opening_mark(text: str, place: int) -> str:
-    """Returns the mark of Markdown that is open at a place, such as ``**`` in ``**Final answer: Paris**``.
+    """Returns the mark that is open at a place: ``**`` in ``**Final answer: Paris**``, a bracket or quote right there.
 
     Args:
         text: Any text.
@@ -182,6 +187,8 @@ def opening_mark(text: str, place: int) -> str:
         >>> opening_mark("**Final answer:** Paris", 8), opening_mark("**Final** answer: Paris", 10)
         ('**', '')
     """
+    if place and text[place - 1] in _ENCLOSING:
+        return text[place - 1]
     before = re.split(f"[{_LINE_BREAKS}]", text[max(0, place - 200) : place])[-1]
     last = None
     for last in _OPENING.finditer(before):  # noqa: B007  # the last one is meant
@@ -199,7 +206,13 @@ def strip_closing(text: str, opening: str) -> str:
     Example:
         >>> strip_closing("Paris**", "**"), strip_closing("**Paris***", "*"), strip_closing("**Paris**", "**")
         ('Paris', '**Paris**', '**Paris**')
+        >>> strip_closing("Paris)", "("), strip_closing("Paris (Texas)", "(")
+        ('Paris', 'Paris (Texas)')
     """
+    closing = _ENCLOSING.get(opening)
+    if closing is not None:
+        open_inside = text.count(closing) % 2 == 0 if opening == closing else text.count(closing) <= text.count(opening)
+        return text if open_inside or not text.endswith(closing) else text[:-1].rstrip()
     if not opening or not text.endswith(opening):
         return text
     leading, trailing = (len(text) - len(rest) for rest in (text.lstrip(opening[0]), text.rstrip(opening[0])))

@@ -13,6 +13,7 @@ __all__ = ["Token", "scan_tokens"]
 
 _LAST_SPACED_LETTER = 0x2E80  # from here on scripts write without spaces, so a dash behind a letter can be a sign
 _TRAILING = ".,/'’_\u00a0"  # behind a number these are punctuation
+_VARIABLE = r"[abeijnqxyz](?![A-Za-z])"
 _LETTER = r"A-Za-zªµºÀ-ÖØ-öø-ʯͰ-ԯḀ-῿"  # scripts that do not touch a number they do not belong to
 _CURRENCY = r"$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼"
 _MONEY = (
@@ -41,8 +42,9 @@ _OPERAND = re.compile(
 )
 _SIGN = re.compile(rf"(?P<sign>[-+±—]*)(?P<gap>{_SPACE}*)(?:{_MONEY}(?P<inner>(?<![A-Z])-)?)?[\[{{(\"'“‘*`$]*$")
 _EXPECTS_SIGN = re.compile(rf"[=≈({{\[]{_SPACE}*$")  # a minus behind it is no dash, even with a space behind the minus
+_NEGATED = re.compile(r"-[({\[ ]{1,3}$")
 _SIGN_WORD = re.compile(
-    rf"(?:(?<![{_LETTER}])(?:minus|negative|negativ|moins|menos|meno|минус)[ -]|[负負]|マイナス)[\"'“*{{]*$",
+    rf"(?:(?<![{_LETTER}])(?:minus|negative|negativ|moins|menos|meno|минус)[ -]|[负負]|零下|マイナス)[\"'“*{{]*$",
     re.IGNORECASE,
 )
 _BARE_COMMA = re.compile(r"(?<![\w)\]}\"'%”’»])[,]$")
@@ -50,6 +52,11 @@ _FUNCTION = re.compile(
     r"(?<![A-Za-z])(?:sqrt|cbrt|root|log|ln|lg|exp|sin|cos|tan)(?:_\{?\w{1,4}\}?|\d{1,3})?[ ({\[]{0,3}$", re.IGNORECASE
 )
 _PERCENT = re.compile(rf"{_SPACE}?[%‰]")
+_UNFINISHED = re.compile(  # a denied number, or one that another still has to be made of
+    rf"(?:n['’]t|(?<![{_LETTER}])(?:not|nor|never|rather than|instead of|nicht|ni|(?:square|cube) root of|half(?: of)?"
+    rf"|twice|thrice|double|triple|treble))[ \"'“(\[]{{1,3}}[{_CURRENCY}]?[-+]?$",
+    re.IGNORECASE,
+)
 _OPEN = re.compile(rf"\({_SPACE}?(?:{_MONEY})?$")
 _CLOSE = re.compile(rf"{_SPACE}?(?:%|[{_CURRENCY}]|{_SPACE}[A-Z]{{3}})?{_SPACE}?\)")
 _UNREADABLE_REST = re.compile(
@@ -65,7 +72,14 @@ _UNREADABLE_REST = re.compile(
             rf"(?:{_SPACE}|\.)?[eE][-+]?\d",
             r"_[{\w]",  # a number to another base
             r"[\u0300-\u036f]",  # a line above recurring digits, or through a number
-            r"-(?![A-Za-z])",
+            rf"-(?:(?![A-Za-z])|{_VARIABLE})",
+            rf"{_VARIABLE}|[xyzab]{{2,3}}(?![A-Za-z])",  # 5x, 2ab
+            r"![}$/*×·^]",  # a factorial, where an exclamation is not likely
+            rf"{_SPACE}(?:squared|cubed|factorial|dozen|tens|repeating|recurring|halves|thirds|(?:fif|six|seven|eigh|nin|ten)ths)"
+            r"(?![a-z])",
+            # scales of other languages
+            rf"{_SPACE}?(?i:tausend|hundert|milliarde|mille|mill[oó]n|milh[ãa]o|milh[õo]es|bilh|тыс|млн|млрд|милли|[만억조])",
+            rf"{_SPACE}?°?{_SPACE}?(?:[CF]{_SPACE}|degrees?{_SPACE})?below{_SPACE}zero",
             rf"{_SPACE}[+×÷·*]{_SPACE}?[A-Za-z(]|[×÷·+*]\(|[×÷·+][A-Za-z]|\*[A-Za-z]|{_SPACE}-{_SPACE}[A-Za-z](?![A-Za-z])",
             r"[kKMBT](?![A-Za-z])|(?i:bn|mn|tn|mio|mrd|mln)(?![A-Za-z])",
             rf"{_SPACE}(?:(?i:bn|mn|tn|mil|mio|mrd|mln)|M|k|tenths?|hundredths?|thousandths?|millionths?)(?![A-Za-z])",
@@ -201,6 +215,8 @@ def _minus(text: str, start: int) -> bool | None:
         return None if sign else True
     if sign in ("", "+"):
         return False
+    if _NEGATED.search(window[: match.start("sign")]):
+        return None  # -(-5)
     if sign == "—":
         return None if not match["gap"] and (not before or before.isspace()) else False
     if sign != "-":
@@ -216,5 +232,7 @@ def _is_part(text: str, start: int, end: int) -> bool:
     """Tells whether a number is only a part of a longer token."""
     window = text[max(0, start - 12) : start]
     if any(one.search(window) for one in (_ROOT, _OPERAND, _FUNCTION)) or _UNREADABLE_REST.match(text, end):
+        return True
+    if _UNFINISHED.search(text[max(0, start - 24) : start]):
         return True
     return bool(re.search(rf"[{_CURRENCY}]$", window)) and _UNREADABLE_MONEY_REST.match(text, end) is not None

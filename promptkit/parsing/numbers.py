@@ -13,17 +13,18 @@ of the text is tried in its place. Every step is linear in the length of the tex
   "negative". With a space behind it, it is a minus behind ``=`` or an opening bracket, and else abstains. A dash behind
   a letter (``GPT-4``) abstains, as do ``±5``, ``--5`` and ``5-``.
 - **Powers and fractions**: ``2.5e3``, ``2.5 × 10^3``, ``10³``, ``10**3``, ``10^{-3}``; ``3/4``, ``½``, ``2 1/2``,
-  ``\frac{3}{4}``. Other powers, roots, multiples of π, recurring decimals and operands of variables (``5 + x``)
-  abstain.
+  ``\frac{3}{4}``. Other powers (``5 squared``), roots, factorials in formulas, multiples of π and of variables
+  (``5x``), recurring decimals and operands (``5 + x``, ``half of 10``) abstain, as does a denied number (``not 5``).
 - **Dropped around the number**: currency, percent, units with their exponents (``25 cm²``, ``m^2``), words, bounds and
   approximation (``≈5``, ``>5``, ``5+`` are 5), Markdown, HTML and LaTeX markup, quotes and brackets.
 - **Multiplied**: hundred, thousand, million, billion (10⁹), trillion, lakh, crore, 万 and 亿, as in ``2 million``.
-  Abbreviations that can be units (``5k``, ``5M``, ``5 bn``) abstain. Number words are not read.
+  Abbreviations that can be units (``5k``, ``5M``, ``5 bn``), "dozen" and scales of other languages abstain.
+  Number words are not read.
 - **Round brackets** around an unsigned number and nothing else abstain: ``(1,234)`` is minus 1234 in accounting.
 - **Equations**: of ``2 + 3 = 5`` and ``x = 5`` the last side counts, if it is one number, else the first one.
-- **Abstains**: ranges and lists (``3-4``, ``3 to 4``, ``5 or 6``, ``1, 2``), shares (``3 of 5``, ``3 out of 5``),
-  ratios and times (``10:30``), dates, phone numbers, versions (``1.2.3``), hexadecimal numbers, and calculations
-  without a result.
+- **Abstains**: ranges and lists (``3-4``, ``3 to 4``, ``5 or 6``, ``1, 2``), shares (``3 of 5``, ``3 out of 5``,
+  ``3 in 5``), ratios and times (``10:30``), dates, phone numbers, versions (``1.2.3``), hexadecimal numbers, and
+  calculations without a result.
 - **Names** are passed over: digits behind a letter, an underscore or a caret (``H2O``, ``CO₂``, ``x_1``, ``m^2``).
 """
 
@@ -57,33 +58,48 @@ _BARE_SIGNS = r"[ \u00a0]?(?:[-+±])?[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃏﷼]
 _SIGNS = _BARE_SIGNS + r"[{\[(*]{0,3}"
 _UNIT = r"[ \u00a0]?[%°'\"′″!)\]}]{0,3}(?:[ \u00a0]?[A-Za-zµμΩ°€£][A-Za-zµμΩ°/^0-9-]{0,15}){0,2}[)\]}]{0,3}"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
-_EQUALS = re.compile(rf"{_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈|<<)?{_SIGNS}")
+_EQUALS = re.compile(
+    rf"(?!.*\b(?:and|or|und|oder|et|ou)\b){_UNIT}[ \u00a0]?(?:={{1,3}}>?|≈|>>)[ \u00a0]?(?:≈|<<)?{_SIGNS}"
+)
 _GAP = r"[ \u00a0{}(]{0,4}"
 _TO = (
-    r"to|or|bis|oder|ou|through|until|vs\.?|versus|and/or|plus|minus|times|mod|choose|over|point"
-    r"|(?:divided|multiplied)[ ]by"
+    r"to|or|nor|bis|oder|ou|à|или|to the|to the power(?: of)?|remainder|rem\.?|r|by|through|until|vs\.?|versus|and/or"
+    r"|plus|minus|times|mod|choose|over|point|(?:divided|multiplied)[ ]by"
 )
+_HEDGE = r"(?:(?:about|around|roughly|nearly|almost|maybe|perhaps|possibly|even|etwa|vielleicht) )?"
 _COMPOUND = (
-    r"h|hrs?|hours?|d|days?|min|mins|minutes?|ft|feet|foot|lbs?|pounds?|years?|yrs?|weeks?|months?|dollars?|euros?"
+    r"h|hrs?|hours?|d|days?|min|mins|minutes?|sec|seconds?|ft|feet|foot|lbs?|pounds?|years?|yrs?|weeks?|months?|dollars?|"
+    r"euros?|km|m|kilomet(?:er|re)s?|met(?:er|re)s?|cm|kg|g|kilos?|kilograms?|grams?|miles?|yards?|gallons?|gal|quarts?|"
+    r"dozen|tens|hundreds|stunden?|std|minuten?|tage?|jahre?|wochen?|heures?|horas?|ч|час(?:а|ов)?|[°º′']|"
+    r"小时|小時|分钟|分鐘|[年月日时時分点點元块塊角米尺斤公斤克天周]"
 )
 _LINKS = re.compile(
     "|".join(
         (
             rf"[ \u00a0]:[ \u00a0]{_SIGNS}",  # a ratio
             # an operator, a range or an alternative, perhaps with a unit before it
-            rf"{_UNIT}{_GAP}(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]|\b(?:{_TO})\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
+            rf"{_UNIT}{_GAP}(?:\*\*|->|[-+×·÷*/^|&±~—→√πxX或至到和]|\b(?:{_TO})\b)[ \u00a0{{}}]{{0,4}}{_HEDGE}{_SIGNS}",
             # a list
-            rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?{_GAP}\b(?:and|und|et|y|e|og|och)\b)[ \u00a0{{}}]{{0,4}}{_SIGNS}",
+            rf"[ \u00a0]?%?[)\]]?(?:[,;、&]|,?{_GAP}\b(?:and|or|und|oder|et|ou|y|e|og|och)\b)[ \u00a0{{}}]{{0,4}}"
+            rf"{_HEDGE}{_SIGNS}",
             rf"[)\]}}%]{{0,2}}[ \u00a0-]*(?<=.){_BARE_SIGNS}",  # nothing but space between
             rf"[ \u00a0]?(?:{_COMPOUND})\.?,?[ \u00a0]?(?:and[ ])?{_SIGNS}",  # 5 ft 3 in
-            rf"[ \u00a0]?(?:[,;]|and\b){_GAP}(?:and )?[A-Za-z]{{1,2}}[ \u00a0]?={_SIGNS}",  # x = 1, y = 2
+            # x = 1, y = 2
+            rf"[ \u00a0]?(?:[,;]|(?:and|or|und|oder|et|ou)\b){_GAP}(?:(?:and|or) )?[A-Za-z]{{1,2}}"
+            rf"(?:_\{{?\w{{1,2}}\}}?)?[ \u00a0]?={_SIGNS}",
+            rf"[ \u00a0]?[<>≤≥]{{1,2}}[ \u00a0]?[A-Za-z][ \u00a0]?[<>≤≥]{{1,2}}{_SIGNS}",  # 1 < x < 5
+            r"[ ]?\[",  # a note, or another number
             rf"(?:st|nd|rd|th)?[ \u00a0]{{0,2}}(?:of )?{_MONTH},?[ \u00a0]",  # a date
             r"[^\w\s=≈]{1,8}",  # signs that touch both numbers
         )
     ),
     re.IGNORECASE,
 )
-_OF = re.compile(r"[ \u00a0]?(?:[a-z]{1,12} )?(?:out )?of (?:the )?", re.IGNORECASE)
+_OF = re.compile(
+    r"[ \u00a0]?%?[ ]?(?:[a-z]{1,12} )?(?:(?:out )?of(?: the| every)?|von|sur|de) "
+    r"|[ \u00a0](?:in(?: every)?|per|pro|for every) ",
+    re.IGNORECASE,
+)
 _LONGEST_LINK = 40
 _SCALE_STARTS = "|".join(
     word[:size]

@@ -216,7 +216,10 @@ class AnswerParser:
         if kind == "text" and not marked:
             return Found(text, 0, True)
         if kind == "line" or marked:
-            line = first_line(strip_mark(text, opening))
+            rest = strip_mark(text, opening)
+            if rest is not text:
+                opening = ""  # it is closed
+            line = first_line(rest)
             return None if line is None else self._in_line(line.text, line.closed, opening, line.fresh)
         if self._labels is not None:
             return self._labels.last(text)

@@ -117,3 +117,13 @@ def test_a_value_that_was_cut_is_never_read_as_a_smaller_one(value: Any, data: s
     cut = written[: data.draw(st.integers(0, len(written) - 1))]
     with pytest.raises(ValueError):
         read_value(ANY, cut)
+
+
+@pytest.mark.parametrize("opening", ["<think>", "<thinking>", "[THINK]", "<|channel|>analysis<|message|>"])
+def test_a_draft_in_reasoning_that_was_cut_off_is_no_answer(opening: str) -> None:
+    with pytest.raises(ValueError):
+        read_value(TypeAdapter(dict[str, int]), opening + '{"a": 4}, or rather')
+
+
+def test_a_text_that_looks_like_a_tag_stays_in_the_value() -> None:
+    assert read_value(TypeAdapter(dict[str, str]), '{"a": "</think>"}') == {"a": "</think>"}
