@@ -113,7 +113,7 @@ def register(group: Group, name: str, **options: Any) -> Callable[[T], T]:
         with _lock:
             taken = _found[group].get(name)
             if taken is not None and taken.value is not value:
-                home = f"{taken.value.__module__}.{getattr(taken.value, '__qualname__', name)}"
+                home = f"{getattr(taken.value, '__module__', '')}.{getattr(taken.value, '__qualname__', name)}"
                 raise SettingError(f"register: {group} {name!r} is taken by {home}; choose another name")
             _found[group][name] = Registered(name, value, dict(options))
         return value
@@ -234,7 +234,7 @@ def _restore(before: Mapping[str, Mapping[str, Registered]], module: str) -> Non
     """Takes back what a module registered; what it imported stays imported and registered."""
     for group, pieces in _found.items():
         for name in [one for one in pieces if one not in before[group]]:
-            if pieces[name].value.__module__ == module:
+            if getattr(pieces[name].value, "__module__", "") == module:
                 del pieces[name]
 
 
