@@ -218,7 +218,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Turns relative paths of a file into paths from here; names of domains and models stay as they are."""
+    """Turns relative paths of a file into paths from here; names of tasks and models stay as they are."""
     found = dict(values)
     for name in ("folder", "unlabelled", "cache"):
         if isinstance(found.get(name), str) and found[name]:

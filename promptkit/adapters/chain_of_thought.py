@@ -31,7 +31,7 @@ class ChainOfThought:
     """Demonstrations that show reasoning, several sampled paths, and a vote over their answers.
 
     Attributes:
-        task: What is to be done; its domain has a reasoning template.
+        task: What is to be done; it has a reasoning template.
         shots: Number of demonstrations with rationales.
         samples: Paths sampled per question at most, 1 to 10,000; 1 with ``temperature=0`` is plain chain of thought.
         temperature: Divisor of the logits; above 0 where there are several samples.
@@ -47,7 +47,7 @@ class ChainOfThought:
         select: How demonstrations are chosen, as in ``FewShot``.
         instruction: Which instruction heads the prompt, as in ``FewShot``.
         form: ``completion``, ``chat`` or ``auto``.
-        max_new_tokens: Limit of generated tokens per path; by default the domain's.
+        max_new_tokens: Limit of generated tokens per path; by default the task's.
         bootstrap: Let the model reason over training questions that have no rationale, and keep rationales that end in
             the right target (STaR, Zelikman et al. 2022). The notes of the predictor count them.
         bootstrap_items: Number of training questions over which the model reasons, at most a million.
@@ -112,7 +112,7 @@ class ChainOfThought:
 
         Raises:
             DataError: There are fewer examples with rationales than shots, bootstrapped ones included.
-            TaskError: The domain has no reasoning template.
+            TaskError: The task has no reasoning template.
             SettingError: A setting does not fit the task.
             UnsupportedError: The votes need log-probabilities, and the backend gives none.
         """

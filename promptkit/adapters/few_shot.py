@@ -35,12 +35,12 @@ class FewShot:
         select: How they are chosen: ``first``, ``random``, ``balanced`` over labels, ``nearest`` to each question
             (lexical), ``diverse`` for each question (maximal marginal relevance), another registered selector, or
             ``searched``: several sets are tried on dev, and the one that scores best is kept.
-        ask: ``direct`` or, where the domain has a reasoning template and data with rationales, ``reasoned``.
-        instruction: Which of the domain's instructions heads the prompt, by number; or a text of your own; or
-            ``None``. ``searched`` tries all of the domain's instructions instead.
+        ask: ``direct`` or, where the task has a reasoning template and data with rationales, ``reasoned``.
+        instruction: Which of the task's instructions heads the prompt, by number; or a text of your own; or
+            ``None``. ``searched`` tries all of the task's instructions instead.
         form: ``completion``, ``chat``, or ``auto`` for what the model prefers.
         answer_by: ``generation``, or ``likelihood`` for label tasks: the most likely label wins, and always one does.
-        max_new_tokens: Limit of generated tokens; by default the domain's.
+        max_new_tokens: Limit of generated tokens; by default the task's.
         trials: Number of sets that ``searched`` tries, 1 to 1,000.
         search_items: Number of dev examples on which ``searched`` tries them, the first ones of dev; at most a million.
 

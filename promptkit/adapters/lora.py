@@ -45,13 +45,13 @@ class LoRA:
             in ``notes["left_out"]``.
         variant: ``lora``, ``rslora``, ``dora`` or ``adalora``.
         soft_prompt: Number of vectors before the text that are learned together with the changes, starting from the
-            domain's own tokens; ``None`` for none.
+            task's own tokens; ``None`` for none.
         shots: Number of demonstrations in every prompt, in training too; never the question itself.
         select: How they are chosen, as in ``FewShot``.
         reasoned: Ask for reasoning that ends in the answer; training examples need rationales, or a teacher.
         instruction: Which instruction heads the prompt, as in ``FewShot``.
         form: ``completion``, ``chat``, or ``auto`` for what the model prefers.
-        max_new_tokens: Limit of generated tokens; by default the domain's.
+        max_new_tokens: Limit of generated tokens; by default the task's.
         epochs: Times that every example is seen.
         learning_rate: Highest learning rate of the changes.
         soft_learning_rate: Highest learning rate of the vectors.

@@ -158,9 +158,8 @@ def _read_parts(files: Mapping[str, bytes | str], folder: str) -> tuple[Plan, Ta
         rows = (lines.encode() if isinstance(lines, str) else lines).splitlines()
         demos = tuple(map(_read_demo, rows))
         name = "plan.json"
-        values = _migrated(json.loads(files[name]))
-        _check_registered(values, folder)
-        plan = Plan.model_validate_json(json.dumps(values), strict=True).model_copy(update={"demos": demos})
+        _check_registered(json.loads(files[name]), folder)
+        plan = Plan.model_validate_json(files[name], strict=True).model_copy(update={"demos": demos})
         _check_plan(plan, task)
         name = "notes.json"
         notes = json.loads(files[name])
@@ -178,17 +177,6 @@ def _read_parts(files: Mapping[str, bytes | str], folder: str) -> tuple[Plan, Ta
         reason = (str(error).splitlines() or [""])[0]
         raise ArtifactError(f"{folder}: {name} cannot be used: {reason}; save the predictor again") from None
     return plan, task, notes
-
-
-def _migrated(values: Any) -> Any:
-    """Brings a plan of an older version into today's form: ``vote``, with stop rules that do not say their kind."""
-    if not isinstance(values, dict) or "vote" not in values:
-        return values
-    how = values["vote"]
-    if isinstance(how, dict) and isinstance(how.get("stop"), dict):
-        kind = "beta" if "threshold" in how["stop"] else "window"
-        how = {**how, "stop": {"kind": kind, **how["stop"]}}
-    return {**{name: value for name, value in values.items() if name != "vote"}, "aggregate": how}
 
 
 def _check_registered(values: Any, folder: str) -> None:

@@ -52,7 +52,7 @@ class SoftPrompt:
         reasoned: Ask for reasoning that ends in the answer; training examples need rationales, or a teacher.
         instruction: Which instruction heads the prompt, as in ``FewShot``.
         form: ``completion``, ``chat``, or ``auto`` for what the model prefers.
-        max_new_tokens: Limit of generated tokens; by default the domain's.
+        max_new_tokens: Limit of generated tokens; by default the task's.
         epochs: Times that every example is seen.
         learning_rate: Highest learning rate; by default that of the kind.
         batch_size: Examples in a forward pass.

@@ -43,7 +43,7 @@ _HELP = "/reset forgets the conversation, /quit ends it; for several fields say 
 def chat(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="A saved assistant or predictor.")] = "",
     task: Annotated[
-        str, typer.Option("--task", metavar="TASK", help="Start from a domain instead, by few-shot prompting.")
+        str, typer.Option("--task", metavar="TASK", help="Start from a task instead, by few-shot prompting.")
     ] = "",
     shots: Annotated[int, typer.Option("--shots", min=0, help="With --task: number of demonstrations.")] = 4,
     select: Select = "balanced",
@@ -74,7 +74,7 @@ def chat(
         promptkit chat --task apples --ask reasoned
     """
     if bool(folder) == bool(task):
-        raise typer.BadParameter("give a FOLDER, or a domain with --task", param_hint="FOLDER")
+        raise typer.BadParameter("give a FOLDER, or a task with --task", param_hint="FOLDER")
     if folder:
         _refuse_beside_folder(
             shots=shots, select=select, ask=ask, samples=samples, stop=stop, tone=tone, min_agreement=min_agreement

@@ -45,7 +45,7 @@ def vote(
         str, typer.Option("--gold-field", metavar="COLUMN", help="The column of right answers; none by default.")
     ] = "",
     task: Annotated[
-        str, typer.Option("--task", metavar="TASK", help="Read answers as this domain reads its reasoned ones.")
+        str, typer.Option("--task", metavar="TASK", help="Read answers as this task reads its reasoned ones.")
     ] = "",
     parser: Annotated[
         str, typer.Option("--parser", metavar="JSON", help='How answers are read, such as \'{"kind": "number"}\'.')

@@ -285,24 +285,6 @@ def test_a_resealed_file_is_refused_by_name(voted: Path, name: str, change: Call
 
 
 @pytest.mark.parametrize(
-    ("old", "stop"),
-    [("none", "none"), ("beta", "beta"), ({"threshold": 0.9}, pk.BetaStop(0.9)), ({"size": 3}, pk.WindowStop(3))],
-)
-def test_a_plan_of_the_first_format_votes_as_it_did(voted: Path, old: object, stop: object) -> None:
-    """What ``aggregate`` holds now was called ``vote``, and stop rules did not say their kind."""
-
-    def back(plan: Any) -> Any:
-        vote = plan["aggregate"] | {"stop": old}
-        return {name: value for name, value in plan.items() if name != "aggregate"} | {"vote": vote}
-
-    backend = ScriptedBackend([" The answer is 5."])
-    plan = pk.load(resealed(voted, "plan.json", back), backend).plan
-    now = pk.load(voted, backend).plan
-    assert plan.aggregate is not None and now.aggregate is not None
-    assert plan == now.model_copy(update={"aggregate": now.aggregate.model_copy(update={"stop": stop})})
-
-
-@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda plan: plan | {"aggregate": plan["aggregate"] | {"rule": "best"}}, "aggregator 'best'"),
