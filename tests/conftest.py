@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import pytest
@@ -21,5 +22,7 @@ settings.load_profile("promptkit")
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forgets at the end what a test registered and which files it loaded."""
+    for module in ("adapters", "backends", "metrics", "parsing"):
+        importlib.import_module(f"promptkit.{module}")  # or what they register would be forgotten, too
     monkeypatch.setattr(registry, "_found", {group: dict(pieces) for group, pieces in registry._found.items()})
     monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))

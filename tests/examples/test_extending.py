@@ -175,6 +175,10 @@ def test_a_metric_is_also_a_plain_function_and_the_metric_of_a_task(tmp_path: Pa
         return 0.5
 
     assert pk.evaluate(predictor, DATA.test[:5], [half])["half"].mean == 0.5
+    found = pk.compare({"a": predictor, "b": predictor}, examples=DATA.test[:5], metric=half)
+    assert (found.metric, found["b"].difference) == ("half", 0.0)
+    with pytest.raises(pk.SettingError, match=r"metrics must be of different names, got \['closeness', 'closeness'\]"):
+        pk.evaluate(predictor, DATA.test[:5], [closeness, "closeness"])
     task = TASK.model_copy(update={"metric": "closeness", "metrics": ("closeness",)})
     other = pk.FewShot(task, shots=0).fit([], backend())
     assert pk.evaluate(other, DATA.test[:5]).metrics.keys() == {"closeness"}
