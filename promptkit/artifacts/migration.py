@@ -1,4 +1,4 @@
-"""What changed between formats of saved folders, and the one function that brings old content up to date.
+"""What changed between formats of saved artifacts and decision records, and how old content is brought up to date.
 
 =======  ==============================================================================================
 format   changes
@@ -7,6 +7,9 @@ format   changes
          ``examples.distillation``, and the initialization ``handdown`` of a soft prompt ``prompt``. ``plan.json``:
          ``vote`` became ``aggregate``, and the settings of a stop rule have its ``kind``.
 =======  ==============================================================================================
+
+In a decision record, 1 to 2: ``attempts`` became ``trials``, their ``handed`` ``prior``, ``looks`` of a test
+``analyses``, and ``outcomes`` ``results``.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Callable, Mapping
 from promptkit.artifacts.checks import parse_json
 from promptkit.types import JSONObject
 
-__all__ = ["FORMAT", "migrate"]
+__all__ = ["FORMAT", "migrate", "migrate_record"]
 
 FORMAT = 2
 """Version of the format that is written; a higher one is refused."""
@@ -49,6 +52,29 @@ def migrate(files: Mapping[str, bytes], *, kind: str, version: int) -> dict[str,
                     change(content)
                     found[name] = json.dumps(content, ensure_ascii=False).encode()
     return found
+
+
+def migrate_record(record: JSONObject) -> JSONObject:
+    """Rewrites a decision record of format 1.
+
+    Args:
+        record: The record as plain data, already compared with its hash and without it.
+
+    Returns:
+        The record in format 2.
+
+    Example:
+        >>> migrate_record({"format": 1, "attempts": [{"rung": "LoRA", "handed": []}]})
+        {'format': 2, 'trials': [{'rung': 'LoRA', 'prior': []}]}
+    """
+    _rename(record, "attempts", "trials")
+    trials = record.get("trials")
+    for trial in trials if isinstance(trials, list) else []:
+        _rename(trial, "handed", "prior")
+        _rename(trial, "outcomes", "results")
+        _rename(trial.get("test") if isinstance(trial, dict) else None, "looks", "analyses")
+    _rename(record.get("test"), "outcomes", "results")
+    return record | {"format": 2}
 
 
 def _task_of_format_1(task: JSONObject) -> None:

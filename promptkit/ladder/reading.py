@@ -6,11 +6,13 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from promptkit.artifacts.migration import migrate_record
 from promptkit.errors import ArtifactError, error_message, opens
-from promptkit.ladder.record import FORMAT, Record
+from promptkit.ladder.record import FORMAT, Record, content_hash
 
 __all__ = ["load_record"]
 
@@ -63,7 +65,10 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         needs = str(values.get("needs", "a newer version"))[:20]
         raise ArtifactError(f"{file.name} was written by a newer promptkit and needs >= {needs}; upgrade promptkit")
     try:
+        values = _current(values)
         record = Record.model_validate(values)
+    except ArtifactError as error:
+        raise ArtifactError(f"{file.name}: {error}") from None
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
@@ -76,6 +81,16 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         hint = "take the file that the climb wrote, or continue the climb, which writes it again"
         raise ArtifactError(error_message("sha256", of=file.name, expected="there", got=None, hint=hint))
     return record
+
+
+def _current(values: dict[str, Any]) -> dict[str, Any]:
+    """Brings a record of format 1 up to date; its hash is renewed only if it was right."""
+    if values.get("format") != 1 or "sha256" not in values:
+        return values
+    rest = {key: value for key, value in values.items() if key != "sha256"}
+    whole = values["sha256"] == content_hash(rest)
+    rest = migrate_record(rest)
+    return rest | {"sha256": content_hash(rest) if whole else ""}
 
 
 def _refuse_constant(text: str) -> None:

@@ -42,9 +42,10 @@ __all__ = [
     "TestRead",
     "Trial",
     "Verdict",
+    "content_hash",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the schema; a higher one is refused."""
 NEEDS = "0.1.0"
 """The first version of promptkit that reads this schema; written into every record."""
@@ -229,7 +230,7 @@ class Record(Facts):
         machine: Processor and system, without names of hosts.
     """
 
-    format: Literal[1] = FORMAT  # type: ignore[assignment]
+    format: Literal[2] = FORMAT  # type: ignore[assignment]
     needs: str = NEEDS
     promptkit: str
     status: Literal["running", "finished"]
@@ -295,7 +296,7 @@ class Record(Facts):
         rest = {key: value for key, value in data.items() if key != "sha256"}
         record = handler(rest)
         try:
-            known = _content_hash(rest)
+            known = content_hash(rest)
         except ArtifactError:
             raise ValueError("of finite numbers only") from None
         if data["sha256"] != known:
@@ -325,7 +326,7 @@ class Record(Facts):
             ArtifactError: A number in it is not finite.
         """
         values = self.model_dump(mode="json")
-        return json.dumps(values | {"sha256": _content_hash(values)}, ensure_ascii=False, indent=1) + "\n"
+        return json.dumps(values | {"sha256": content_hash(values)}, ensure_ascii=False, indent=1) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the record to a file, atomically: other processes see the old file or the new one.
@@ -352,7 +353,7 @@ class Record(Facts):
             raise ArtifactError(f"{target.name} could not be written: {error.strerror or error}") from error
 
 
-def _content_hash(values: JSONObject) -> str:
+def content_hash(values: JSONObject) -> str:
     """Hashes plain JSON data: keys in order, ASCII, no spaces."""
     try:
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -51,8 +51,9 @@ class GroupSequentialSignTest:
     If two arms are equally good, each difference is as likely as its negative. Given the sizes of the differences,
     their sum is therefore a random walk with known steps, and the chance that it first crosses the boundary at an
     analysis is computed exactly by convolution. The boundary is the lowest one whose chance keeps to the level that
-    ``spent_level`` allows so far; what an analysis cannot use, because sums come in steps, is left to the next. For scores of 0 and 1 with independent items the error rate is exact whatever the share of items that differ,
-    and the last analysis is nearly the exact one-sided McNemar test. For other scores the test is exact for symmetric
+    ``spent_level`` allows so far; what an analysis cannot use, because sums come in steps, is left to the next. For
+    scores of 0 and 1 with independent items the error rate is exact whatever the share of items that differ, and the
+    last analysis is nearly the exact one-sided McNemar test. For other scores the test is exact for symmetric
     differences and holds in large samples otherwise; they are rounded to steps of .01.
 
     A unit is one item, or the sum over items that belong together: then the units are what is independent, and what

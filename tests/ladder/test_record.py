@@ -37,12 +37,32 @@ def test_a_newer_record_is_refused_with_what_it_needs(record: Record, tmp_path: 
         ("", "record.json is no decision record"),
         ("[" * 100_000, "record.json is no decision record"),
         ("[]", r"record.json: the record must be a JSON object, got \[\]"),
-        ('{"format": 1}', "record.json: promptkit must be there"),
+        ('{"format": 2}', "record.json: promptkit must be there"),
     ],
 )
 def test_what_is_no_record_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text(text)
     with pytest.raises(pk.ArtifactError, match=message):
+        pk.load_record(tmp_path)
+
+
+OLD = Path(__file__).parents[1] / "artifacts" / "golden" / "record-1.json"
+
+
+def test_a_record_of_format_1_is_read_in_the_words_of_this_one(tmp_path: Path) -> None:
+    old = json.loads(OLD.read_bytes())
+    record = pk.load_record(OLD)
+    assert [trial.rung for trial in record.trials] == [attempt["rung"] for attempt in old["attempts"]] == ["r0", "r1"]
+    assert [len(trial.results) for trial in record.trials] == [20, 20]
+    assert record.trials[1].test is not None and len(record.trials[1].test.analyses) == 2
+    assert record.test is not None and len(record.test.results) == 4
+    record.save(tmp_path / "record.json")
+    assert pk.load_record(tmp_path) == record
+
+
+def test_a_record_of_format_1_that_was_changed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_bytes(OLD.read_bytes().replace(b'"seed": 0', b'"seed": 1'))
+    with pytest.raises(pk.ArtifactError, match="record.json: the record must be as it was written"):
         pk.load_record(tmp_path)
 
 
@@ -116,12 +136,12 @@ def test_it_says_where_it_was_made_without_naming_the_machine(record: Record) ->
     assert platform.node() not in text and str(Path.home()) not in text
 
 
-def reseal(values: dict[str, object]) -> str:
+def rehash(values: dict[str, object]) -> str:
     """The file of somebody who knows how the hash is made."""
-    from promptkit.ladder.record import _content_hash
+    from promptkit.ladder.record import content_hash
 
     values.pop("sha256", None)
-    return json.dumps(values | {"sha256": _content_hash(values)})
+    return json.dumps(values | {"sha256": content_hash(values)})
 
 
 def test_a_flipped_byte_is_refused_or_changes_nothing(record: Record, tmp_path: Path) -> None:
@@ -146,7 +166,7 @@ def test_without_its_hash_a_change_would_load(record: Record, tmp_path: Path) ->
     (tmp_path / "record.json").write_text(json.dumps(values))
     with pytest.raises(pk.ArtifactError, match="record.json: the record must be as it was written: its sha256 is"):
         pk.load_record(tmp_path)
-    (tmp_path / "record.json").write_text(reseal(values))
+    (tmp_path / "record.json").write_text(rehash(values))
     found = pk.load_record(tmp_path).trials[0].score
     assert found is not None and found.mean == 0.99
     values.pop("sha256", None)
@@ -201,7 +221,7 @@ def test_what_a_fit_found_out_may_hold_any_number(tmp_path: Path) -> None:
 def test_what_is_named_must_be_there(record: Record, change, message: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     values = json.loads(record.to_json())
     change(values)
-    (tmp_path / "record.json").write_text(reseal(values))
+    (tmp_path / "record.json").write_text(rehash(values))
     with pytest.raises(pk.ArtifactError, match=f"record.json: the record must be .*{message}") as found:
         pk.load_record(tmp_path)
     assert len(str(found.value)) < 300
