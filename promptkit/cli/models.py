@@ -44,17 +44,18 @@ def open_model(
     from promptkit.registry import find
 
     name = backend or ("openai" if base_url else "local")
-    if name == "openai" and not base_url:
-        raise typer.BadParameter("needs --base-url, the address of the server", param_hint="--backend")
+    if (name == "openai" and not base_url) or (name == "local" and base_url):
+        need = "needs --base-url, the address of the server" if name == "openai" else "must be left out with --base-url"
+        raise typer.BadParameter(need, param_hint="--backend")
     if name == "openai" and model == "reference":
         raise typer.BadParameter("must name a model of the server when --base-url is given", param_hint="--model")
     if api_key_env and not base_url:
         raise typer.BadParameter("needs --base-url, the server that takes the key", param_hint="--api-key-env")
     made: pk.Backend
-    if name == "local" and not base_url:
+    if name == "local":
         made = pk.LocalBackend(model)
-    elif name == "openai" and base_url:
-        made = pk.RemoteBackend(base_url, model, api_key_env=api_key_env or None)
+    elif name == "openai":
+        made = pk.RemoteBackend(str(base_url), model, api_key_env=api_key_env or None)
     else:
         given = {"base_url": base_url, "api_key_env": api_key_env}
         settings = {option: value for option, value in given.items() if value}

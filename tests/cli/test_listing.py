@@ -89,6 +89,11 @@ def test_a_backend_and_a_metric_of_a_file_score_a_task(run: Run, plugin: str, ta
         ),
         (["--backend", "openai"], 2, "needs --base-url"),
         (
+            ["--backend", "local", "--base-url", "http://localhost:1", "--model", "m"],
+            2,
+            "must be left out with --base-url",
+        ),
+        (
             ["--backend", "broken", "--base-url", "http://localhost:1"],
             1,
             "backend 'broken' cannot be opened with ['base_url']",

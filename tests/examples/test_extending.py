@@ -179,6 +179,8 @@ def test_a_metric_is_also_a_plain_function_and_the_metric_of_a_task(tmp_path: Pa
     assert (found.metric, found["b"].difference) == ("half", 0.0)
     with pytest.raises(pk.SettingError, match=r"metrics must be of different names, got \['closeness', 'closeness'\]"):
         pk.evaluate(predictor, DATA.test[:5], [closeness, "closeness"])
+    with pytest.raises(pk.MetricError, match="climb: metric of the target must be one of .*, got 'half'"):
+        pk.climb(TASK, DATA, backend(), target={half: 0.9})  # type: ignore[dict-item]
     task = TASK.model_copy(update={"metric": "closeness", "metrics": ("closeness",)})
     other = pk.FewShot(task, shots=0).fit([], backend())
     assert pk.evaluate(other, DATA.test[:5]).metrics.keys() == {"closeness"}
