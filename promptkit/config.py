@@ -5,6 +5,7 @@ Example file::
     task: tickets                 # a shipped task, or a folder
     model: reference              # a folder, a name on the Hugging Face Hub, or one at base_url
     cache: answers.sqlite         # answers are kept here, and taken from here
+    plugins: [my_metric.py]       # run first; it may register metrics, strategies and more
     target: {exact_match: 0.9}
     budget: {minutes: 10}
     folder: runs/tickets
@@ -33,6 +34,7 @@ from promptkit.data.load import data_settings, read_renamed
 from promptkit.errors import DataError, SettingError, TaskError, error_message, one_of, opens
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
 from promptkit.ladder.fitting import ClimbProgress
+from promptkit.registry import load_plugin
 from promptkit.tasks.loading import is_path, read_mapping, resolve_name
 from promptkit.tasks.task import Task, load_task
 from promptkit.types import JSONObject, Query
@@ -68,6 +70,8 @@ class ClimbConfig(BaseModel):
         api_key_env: Name of the environment variable with the server's API key, never the key itself; "" for none.
         cache: A file in which answers are kept and from which they are taken (see ``promptkit.CachedBackend``); ""
             for none.
+        backend: The registered backend that runs the model; "" for ``openai`` with ``base_url`` and ``local`` without.
+        plugins: Python files that register strategies, metrics and other pieces (see ``promptkit.load_plugin``).
         target: The metric that decides, with the score that is good enough; empty for none.
         budget: What may be spent.
         rungs: ``default``, or from cheap to expensive names of default rungs, or settings of an adapter with its
@@ -96,6 +100,8 @@ class ClimbConfig(BaseModel):
     base_url: str = ""
     api_key_env: str = ""
     cache: str = ""
+    backend: str = ""
+    plugins: tuple[str, ...] = ()
     target: dict[str, float] = Field(default_factory=dict)
     budget: BudgetConfig = BudgetConfig()
     rungs: Literal["default"] | tuple[str | JSONObject, ...] = "default"
@@ -111,6 +117,15 @@ class ClimbConfig(BaseModel):
     block: int = 20
     retries: int = 1
 
+    def load_plugins(self) -> None:
+        """Runs the files of ``plugins`` that were not run yet; ``climb`` does so, too.
+
+        Raises:
+            SettingError: One cannot be loaded.
+        """
+        for path in self.plugins:
+            load_plugin(path)
+
     def climb(self, backend: Backend, *, resume: bool = False, progress: ClimbProgress | None = None) -> ClimbResult:
         """Climbs.
 
@@ -125,6 +140,7 @@ class ClimbConfig(BaseModel):
         Raises:
             PromptkitError: As ``promptkit.climb``, and whatever is wrong with task and data.
         """
+        self.load_plugins()
         task = load_task(self.task)
         # A climb is stricter than loading: it also refuses dev items that stand in train.
         leakage: Literal["warn", "auto"] = "warn" if self.on_leakage == "force" else "auto"
@@ -207,6 +223,8 @@ def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name in ("folder", "unlabelled", "cache"):
         if isinstance(found.get(name), str) and found[name]:
             found[name] = str(folder / found[name])
+    if isinstance(found.get("plugins"), list):
+        found["plugins"] = [str(folder / path) if isinstance(path, str) else path for path in found["plugins"]]
     task, data, model = (values[n] if isinstance(values.get(n), str) else "" for n in ("task", "data", "model"))
     if task and not _is_shipped(task, folder) and (folder / task).is_dir():
         found["task"] = _as_path(folder / task)

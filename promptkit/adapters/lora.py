@@ -11,11 +11,11 @@ from pydantic import Field
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.few_shot import FewShot
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.selection import Method
-from promptkit.adapters.settings import register, settings
+from promptkit.adapters.settings import settings
 from promptkit.adapters.soft_prompt import RATES
 from promptkit.adapters.tuning import Soft, Tuning, fit_weights
 from promptkit.backends import Backend
+from promptkit.registry import find, register
 from promptkit.tasks.task import Task
 from promptkit.training import LoraSpec, TrainProgress, TrainSpec
 from promptkit.training.config import LoraVariant, Precision, ReportTo
@@ -24,6 +24,7 @@ from promptkit.types import Example, Queries
 __all__ = ["LoRA"]
 
 
+@register("strategy", "lora")
 @settings
 class LoRA:
     """Low-rank changes of a frozen model's linear layers. The most expensive rung: it teaches what no prompt can say.
@@ -75,7 +76,7 @@ class LoRA:
     variant: LoraVariant = "lora"
     soft_prompt: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
     shots: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
-    select: Method = "balanced"
+    select: str = "balanced"
     reasoned: bool = False
     instruction: int | str | None = 0
     form: Literal["auto", "completion", "chat"] = "auto"
@@ -91,7 +92,8 @@ class LoRA:
     report_to: ReportTo = "none"
 
     def __post_init__(self) -> None:
-        """Checks settings that only make sense together."""
+        """Checks names, and settings that only make sense together."""
+        find("selector", self.select, of="LoRA", which="select")
         self.lora_spec()
 
     def fit(
@@ -173,6 +175,3 @@ class LoRA:
         )
         soft = Soft("prompt", self.soft_prompt, "domain") if self.soft_prompt is not None else None
         return Tuning("LoRA", "lora", asks, train, lora=self.lora_spec(), soft=soft)
-
-
-register("lora", LoRA)

@@ -10,15 +10,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from promptkit.errors import SettingError, error_message, one_of
+from promptkit.registry import find, name_of, registered_names
 from promptkit.tasks.task import Task
 from promptkit.types import JSONObject
 
-__all__ = ["adapter_from_settings", "adapter_settings", "register", "settings"]
+__all__ = ["adapter_from_settings", "adapter_settings", "settings"]
 
 T = TypeVar("T")
-
-_KINDS: dict[str, type[Any]] = {}
-_OWN_KINDS: dict[str, str] = {}
 
 
 @dataclass_transform(frozen_default=True)
@@ -83,23 +81,6 @@ def _must(fault: Mapping[str, Any]) -> str:
     return text.replace("a dictionary or an instance of", "a")
 
 
-def register(kind: str, cls: type[T], *, own_kind: str = "") -> type[T]:
-    """Makes a strategy known by its kind, so that a settings file can name it.
-
-    Args:
-        kind: The name in settings files, for example ``"few_shot"``.
-        cls: The strategy's class.
-        own_kind: What settings files call a setting ``kind`` of the strategy's own, if it has one.
-
-    Returns:
-        The class.
-    """
-    _KINDS[kind] = cls
-    if own_kind:
-        _OWN_KINDS[kind] = own_kind
-    return cls
-
-
 def adapter_settings(adapter: Any) -> JSONObject:
     """Returns an adapter's settings as plain JSON data, its kind first; the task is not among them.
 
@@ -112,14 +93,15 @@ def adapter_settings(adapter: Any) -> JSONObject:
     Raises:
         SettingError: The adapter's class is not registered.
     """
-    kind = next((name for name, cls in _KINDS.items() if type(adapter) is cls), None)
+    kind = name_of("strategy", type(adapter))
     if kind is None:
+        expected = f"of a registered class, {one_of(registered_names('strategy'))}"
         raise SettingError(
-            error_message("adapter", of="adapter_settings", expected=one_of(_KINDS), got=type(adapter).__name__)
+            error_message("adapter", of="adapter_settings", expected=expected, got=type(adapter).__name__)
         )
     values = TypeAdapter(type(adapter)).dump_python(adapter, mode="json", exclude={"task"})
-    if kind in _OWN_KINDS:
-        values[_OWN_KINDS[kind]] = values.pop("kind")
+    if own_kind := _own_kind(kind):
+        values[own_kind] = values.pop("kind")
     return {"kind": kind, **values}
 
 
@@ -142,10 +124,14 @@ def adapter_from_settings(task: Task, values: Mapping[str, Any]) -> Any:
         2
     """
     rest = dict(values)
-    kind = rest.pop("kind", None)
-    if kind not in _KINDS:
-        raise SettingError(error_message("kind", of="adapter settings", expected=one_of(_KINDS), got=kind))
-    own_kind = _OWN_KINDS.get(kind)
+    strategy = find("strategy", rest.pop("kind", None), of="adapter settings", which="kind")
+    own_kind = _own_kind(strategy.name)
     if own_kind in rest:
         rest["kind"] = rest.pop(own_kind)
-    return _KINDS[kind](task, **rest)
+    return strategy.value(task, **rest)
+
+
+def _own_kind(kind: str) -> str | None:
+    """Returns what settings files call a field ``kind`` of the strategy's own, if it has one."""
+    own_kind: str | None = find("strategy", kind, of="adapter settings", which="kind").options.get("own_kind")
+    return own_kind

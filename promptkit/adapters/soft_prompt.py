@@ -11,11 +11,11 @@ from pydantic import Field
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.few_shot import FewShot
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.selection import Method
-from promptkit.adapters.settings import register, settings
+from promptkit.adapters.settings import settings
 from promptkit.adapters.tuning import Soft, Tuning, fit_weights
 from promptkit.backends import Backend
 from promptkit.errors import SettingError, error_message
+from promptkit.registry import find, register
 from promptkit.tasks.task import Task
 from promptkit.training import TrainProgress, TrainSpec
 from promptkit.training.config import Precision, ReportTo, SoftKind
@@ -28,6 +28,7 @@ RATES: dict[SoftKind, float] = {"prompt": 0.05, "prefix": 0.05, "ptuning": 0.003
 """Learning rate of each kind where none is given: vectors need a far higher one than matrices."""
 
 
+@register("strategy", "soft_prompt", own_kind="soft_kind")
 @settings
 class SoftPrompt:
     """Vectors that stand before every prompt and are learned; the model stays frozen. Cheap to keep and to send.
@@ -73,7 +74,7 @@ class SoftPrompt:
     init: Init = "domain"
     init_text: str | None = None
     shots: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
-    select: Method = "balanced"
+    select: str = "balanced"
     reasoned: bool = False
     instruction: int | str | None = 0
     form: Literal["auto", "completion", "chat"] = "auto"
@@ -88,7 +89,8 @@ class SoftPrompt:
     report_to: ReportTo = "none"
 
     def __post_init__(self) -> None:
-        """Checks settings that only make sense together."""
+        """Checks names, and settings that only make sense together."""
+        find("selector", self.select, of="SoftPrompt", which="select")
         if (self.init == "text") != bool(self.init_text):
             expected = "a text with init='text'" if self.init == "text" else "given with init='text' only"
             raise SettingError(error_message("init_text", of="SoftPrompt", expected=expected, got=self.init_text))
@@ -167,6 +169,3 @@ class SoftPrompt:
         )
         soft = Soft(self.kind, self.tokens, self.init, self.init_text)
         return Tuning("SoftPrompt", "soft_prompt", asks, train, soft=soft)
-
-
-register("soft_prompt", SoftPrompt, own_kind="soft_kind")

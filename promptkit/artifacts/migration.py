@@ -4,7 +4,8 @@
 format   changes
 =======  ==============================================================================================
 1 to 2   ``task.json``: ``readers`` became ``parsers``. ``notes.json``: ``examples.hand_down`` became
-         ``examples.distillation``, and the initialization ``handdown`` of a soft prompt ``prompt``.
+         ``examples.distillation``, and the initialization ``handdown`` of a soft prompt ``prompt``. ``plan.json``:
+         ``vote`` became ``aggregate``, and the settings of a stop rule have its ``kind``.
 =======  ==============================================================================================
 
 In a decision record, 1 to 2: ``attempts`` became ``trials``, their ``handed`` ``prior``, ``looks`` of a test
@@ -87,6 +88,14 @@ def _notes_of_format_1(notes: JSONObject) -> None:
         start["init"] = "prompt"
 
 
+def _plan_of_format_1(plan: JSONObject) -> None:
+    vote = plan.get("vote")
+    stop = vote.get("stop") if isinstance(vote, dict) else None
+    if isinstance(stop, dict):  # a format 1 rule was known by its one setting
+        stop["kind"] = "beta" if "threshold" in stop else "window"
+    _rename(plan, "vote", "aggregate")
+
+
 def _rename(content: object, old: str, new: str) -> None:
     """Renames a key in its place; an object that has both is left for the reader of the file to refuse."""
     if isinstance(content, dict) and old in content and new not in content:
@@ -96,6 +105,6 @@ def _rename(content: object, old: str, new: str) -> None:
 
 
 _STEPS: dict[int, dict[str, Callable[[JSONObject], None]]] = {
-    1: {"task.json": _task_of_format_1, "notes.json": _notes_of_format_1},
+    1: {"task.json": _task_of_format_1, "notes.json": _notes_of_format_1, "plan.json": _plan_of_format_1},
 }
 """By format, what brings its files to the next one."""

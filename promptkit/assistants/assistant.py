@@ -245,7 +245,7 @@ class Assistant:
         composed, terms = self._compose(query, turns)
         predictor, shown = composed.predictor, Trimmed(on_text or (lambda piece: None))
         plan = predictor.plan
-        if on_text is not None and plan.vote is None and plan.answer_by == "generation":
+        if on_text is not None and plan.aggregate is None and plan.answer_by == "generation":
             predictor = replace(predictor, backend=Tap(predictor.backend, shown))
         prediction = predictor.predict([query], seed=seed)[0]
         reason = self._reason(prediction)
@@ -282,7 +282,7 @@ def _check_agreement(least: float | None, predictor: PlanPredictor) -> float | N
     if not number or not 0 < least <= 1:
         expected = "a share above 0 and at most 1, or None"
         raise SettingError(error_message("min_agreement", of="Assistant", expected=expected, got=least))
-    if predictor.plan.vote is None and predictor.plan.answer_by == "generation":
+    if predictor.plan.aggregate is None and predictor.plan.answer_by == "generation":
         expected = "None for a predictor that draws one completion, since nothing votes"
         hint = "fit ChainOfThought with several samples, or FewShot(answer_by='likelihood')"
         raise SettingError(error_message("min_agreement", of="Assistant", expected=expected, got=least, hint=hint))

@@ -398,7 +398,7 @@ def check_logprobs(backend: Backend, *, of: str) -> None:
     """
     if not getattr(unwrap(backend), "tells_logprobs", True):
         raise UnsupportedError(
-            f"{of}: rule 'weighted' needs log-probabilities, and {backend.name!r} is asked for none; set logprobs=True "
+            f"{of}: the aggregator needs log-probabilities, and {backend.name!r} is asked for none; set logprobs=True "
             "of the RemoteBackend if the server gives them, or use rule 'majority'"
         )
 

@@ -12,6 +12,7 @@ fit.py         ``fit``
 run.py         ``predict`` and ``eval``
 climb.py       ``climb``
 vote.py        ``vote``
+listing.py     ``list``
 plan.py        ``plan``
 export.py      ``export``
 chat.py        ``chat``

@@ -18,6 +18,7 @@ from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     AllowLeakage,
     ApiKeyEnv,
+    Backend,
     BaseUrl,
     Cache,
     Columns,
@@ -58,6 +59,7 @@ def climb(
     ] = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    backend: Backend = None,
     cache: Cache = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default the task's.")
@@ -78,7 +80,11 @@ def climb(
     calls: Annotated[int | None, typer.Option("--calls", help="Budget in requests to the model.")] = None,
     rungs: Annotated[
         str | None,
-        typer.Option("--rungs", metavar="NAME[,NAME...]", help="Some of zero-shot,few-shot,voting,soft-prompt,lora."),
+        typer.Option(
+            "--rungs",
+            metavar="NAME[,NAME...]",
+            help="Some of zero-shot,few-shot,voting,soft-prompt,lora, or strategies.",
+        ),
     ] = None,
     margin: Annotated[
         float | None,
@@ -136,7 +142,7 @@ def climb(
     if len(set(names)) < len(names):
         raise typer.BadParameter(f"must have different names, got {', '.join(names)}", param_hint="TASK")
     given = {
-        "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache,
+        "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache, "backend": backend,
         **reading(column, delimiter, encoding), "data": data, "margin": margin, "confidence": confidence, "seed": seed,
         "unlabelled": unlabelled, "group": group, "on_leakage": "force" if allow_leakage else None,
         "test_items": test_items, "rungs": _split(rungs), "folds": _folds(folds), "folder": folder,
@@ -149,11 +155,11 @@ def climb(
     for option, value in (("--data", first.data), ("--unlabelled", first.unlabelled)):
         if value and len(plans) > 1:
             raise typer.BadParameter("is of one task only; climb them one by one", param_hint=option)
-    backend = open_model(first.model, first.base_url, first.api_key_env, first.cache)
+    opened = open_model(first.model, first.base_url, first.api_key_env, first.cache, first.backend)
     pages = [Path(report) / f"{name}.html" for name in names] if len(names) > 1 else [Path(report)]
     several, records = len(plans) > 1, []
     for settings, page in zip(plans, pages, strict=True):
-        result = _climb(settings, backend, resume)
+        result = _climb(settings, opened, resume)
         if report:
             page.parent.mkdir(parents=True, exist_ok=True)
             result.report(page)
@@ -224,6 +230,7 @@ def _settings(task: str, config: str, target: str | None, several: bool, given: 
 
     changes = {name: value for name, value in given.items() if value is not None}
     found = read_config(config, **(changes | ({"task": task} if task else {})))
+    found.load_plugins()
     known = pk.load_task(found.task)
     if several and found.folder:
         found = found.model_copy(update={"folder": str(Path(found.folder) / known.name)})

@@ -8,8 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from promptkit.adapters import Adapter, ChainOfThought, FewShot, PlanPredictor, Predictor, adapter_settings
+from promptkit.adapters import (
+    Adapter,
+    ChainOfThought,
+    FewShot,
+    PlanPredictor,
+    Predictor,
+    adapter_from_settings,
+    adapter_settings,
+)
 from promptkit.errors import SettingError, error_message, one_of
+from promptkit.registry import registered_names
 from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject, Queries
 
@@ -77,7 +86,8 @@ class Rung:
 
 
 RungsLike = Literal["default"] | Sequence[Adapter | tuple[str, Adapter] | Rung | str]
-"""``"default"``; or from cheap to expensive: adapters, pairs of name and adapter, rungs, or names of default rungs."""
+"""``"default"``; or from cheap to expensive: adapters, pairs of name and adapter, rungs, or names of default rungs
+and of registered strategies."""
 
 ALIASES = {"voting": "chain of thought with voting", "chain of thought": "chain of thought with voting"}
 """Shorter names of default rungs."""
@@ -110,12 +120,12 @@ def make_rungs(rungs: RungsLike, task: Task, train: Sequence[Example]) -> tuple[
     if rungs == "default":
         return default_rungs(task, train)
     if isinstance(rungs, str) or not isinstance(rungs, Sequence) or not rungs:
-        expected = "'default', or a list of adapters, (name, adapter) pairs or names of default rungs"
+        expected = "'default', or a list of adapters, (name, adapter) pairs or names of default rungs and strategies"
         raise SettingError(error_message("rungs", of="climb", expected=expected, got=rungs))
     found: list[Rung] = []
     for item in rungs:
         if isinstance(item, str):
-            found.append(_named(item, default_rungs(task, train)))
+            found.append(_named(item, default_rungs(task, train), task))
             continue
         if isinstance(item, Rung):
             found.append(item)
@@ -185,13 +195,18 @@ def describe(adapter: Adapter) -> str:
     return {"SoftPrompt": "soft prompt"}.get(type(adapter).__name__, type(adapter).__name__)
 
 
-def _named(name: str, known: Sequence[Rung]) -> Rung:
+def _named(name: str, known: Sequence[Rung], task: Task) -> Rung:
+    """Finds a default rung, or makes one of a registered strategy with its default settings."""
     plain = " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
     plain = ALIASES.get(plain, plain)
     for rung in known:
         if rung.name.casefold().replace("-", " ") == plain:
             return rung
-    raise SettingError(error_message("a rung", of="climb", expected=one_of(rung.name for rung in known), got=name))
+    strategies = registered_names("strategy")
+    if name in strategies:
+        return _given(name, adapter_from_settings(task, {"kind": name}))
+    expected = one_of([*(rung.name for rung in known), *strategies])
+    raise SettingError(error_message("a rung", of="climb", expected=expected, got=name))
 
 
 def _fresh(name: str, taken: Sequence[str]) -> str:

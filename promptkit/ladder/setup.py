@@ -13,10 +13,11 @@ from pathlib import Path
 from promptkit.data import Data, Split
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.data.splits import SPLIT_NAMES
-from promptkit.errors import ArtifactError, LeakageError, SettingError, error_message
+from promptkit.errors import ArtifactError, LeakageError, MetricError, SettingError, error_message
 from promptkit.ladder.budget import Budget
 from promptkit.ladder.journal import Journal, RunLock
 from promptkit.metrics import get_metric
+from promptkit.registry import find
 from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject
 
@@ -64,8 +65,10 @@ def read_target(target: Mapping[str, float] | None, task: Task) -> tuple[str, fl
     if not isinstance(target, Mapping) or len(target) > 1:
         expected = "one metric with the wanted score, such as {'exact_match': 0.9}"
         raise SettingError(error_message("target", of="climb", expected=expected, got=target))
-    name, value = next(iter(target.items()))
-    get_metric(name)
+    given, value = next(iter(target.items()))
+    name = get_metric(given).name
+    # A climb is resumed and reported by the name of its metric.
+    find("metric", name, of="climb", which="metric of the target", error=MetricError)
     number: object = value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1:
         raise SettingError(error_message(f"target[{name!r}]", of="climb", expected="above 0 and at most 1", got=value))

@@ -101,3 +101,19 @@ def test_other_kinds_and_other_files_stay_as_they_are() -> None:
     assert found["other.json"] == files["other.json"]
     assert json.loads(found["notes.json"]) == {"examples": []}
     assert migrate(files, kind="predictor", version=FORMAT) == files
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (None, None),
+        ({"rule": "distinct", "stop": "beta"}, {"rule": "distinct", "stop": "beta"}),
+        ({"stop": {"threshold": 0.9}}, {"stop": {"threshold": 0.9, "kind": "beta"}}),
+        ({"stop": {"size": 3}}, {"stop": {"size": 3, "kind": "window"}}),
+    ],
+)
+def test_the_vote_of_a_plan_is_its_aggregate_and_a_stop_rule_says_its_kind(old: Any, new: Any) -> None:
+    plan = json.dumps({"kind": "chain_of_thought", "vote": old, "seed": 1}).encode()
+    found = migrate({"plan.json": plan}, kind="predictor", version=1)
+    assert json.loads(found["plan.json"]) == {"kind": "chain_of_thought", "aggregate": new, "seed": 1}
+    pk.Plan.model_validate_json(found["plan.json"], strict=True)
