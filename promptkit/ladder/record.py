@@ -18,7 +18,6 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from promptkit.errors import ArtifactError
 from promptkit.ladder.facts import (
-    Bounds,
     CostFacts,
     DataFacts,
     Facts,
@@ -31,6 +30,7 @@ from promptkit.ladder.facts import (
     Settings,
     TaskFacts,
 )
+from promptkit.statistics import Interval
 from promptkit.types import JSONObject
 
 __all__ = [
@@ -107,7 +107,7 @@ class Trial(Facts):
     reason: str
     detail: str = ""
     prior: tuple[str, ...] = ()
-    score: Bounds | None = None
+    score: Interval | None = None
     lower_bound: float | None = None
     upper_bound: float | None = None
     test: PairedTest | None = None
@@ -167,8 +167,8 @@ class TestFacts(Facts):
     reads: tuple[TestRead, ...]
     cut_off: int = 0
     error: str = ""
-    score: Bounds | None = None
-    metrics: dict[str, Bounds] = Field(default_factory=dict)
+    score: Interval | None = None
+    metrics: dict[str, Interval] = Field(default_factory=dict)
     dev_mean: float | None = None
     optimism: float | None = None
     optimism_low: float | None = None

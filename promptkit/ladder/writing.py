@@ -15,18 +15,17 @@ from promptkit.errors import PromptkitError
 from promptkit.evaluation.scoring import Report
 from promptkit.ladder.candidate import Candidate
 from promptkit.ladder.cross_fitting import Pool
-from promptkit.ladder.facts import Bounds, CostFacts, Item, Outcome, PairedTest, PromptSample
+from promptkit.ladder.facts import CostFacts, Item, Outcome, PairedTest, PromptSample
 from promptkit.ladder.loop import RunningTrial
 from promptkit.ladder.record import Decision, TestFacts, TestRead, Trial
 from promptkit.ladder.sequential_test import SequentialTest, labels
-from promptkit.statistics import Interval, mean_interval
+from promptkit.statistics import mean_interval
 from promptkit.types import Example
 
 __all__ = ["answer", "as_trial", "item", "machine", "score_test", "versions"]
 
 PROMPTS = 2
 """Prompts that are kept as they were sent, for each attempt."""
-_METHOD = "exact, for bounded scores"
 LIBRARIES = ("numpy", "torch", "transformers", "peft", "tokenizers", "pydantic")
 
 
@@ -57,10 +56,7 @@ def as_trial(entry: RunningTrial, confidence: float, pool: Pool) -> Trial:
     outcomes = candidate.outcomes
     facts: dict[str, object] = {
         "detail": _detail(candidate.predictor),
-        "score": _bounds(
-            mean_interval(candidate.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
-            confidence,
-        ),
+        "score": mean_interval(candidate.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
         "cost": _cost(outcomes, candidate.peak),
         "fit": candidate.fit,
         "answered": sum(one.answer is not None for one in outcomes),
@@ -88,10 +84,6 @@ def _detail(predictor: Predictor) -> str:
     parts += ["reasoned"] if plan.ask == "reasoned" else []
     parts += [f"up to {plan.samples} samples"] if plan.samples > 1 else []
     return ", ".join(parts)
-
-
-def _bounds(found: Interval, confidence: float) -> Bounds:
-    return Bounds(mean=found.mean, low=found.low, high=found.high, n=found.n, confidence=confidence, method=_METHOD)
 
 
 def _cost(outcomes: Sequence[Outcome], peak: int) -> CostFacts:
@@ -196,8 +188,8 @@ def score_test(
     return TestFacts(
         reads=reads,
         cut_off=cut_off,
-        score=_bounds(on_test, confidence),
-        metrics={name: _bounds(found, confidence) for name, found in report.metrics.items()},
+        score=on_test,
+        metrics=dict(report.metrics),
         dev_mean=on_dev.mean,
         optimism=optimism,
         optimism_low=optimism - math.hypot(on_dev.mean - on_dev.low, on_test.high - on_test.mean),
@@ -251,7 +243,7 @@ def answer(
     else:
         assert won.score is not None
         found, where = won.score, "dev"
-    score = f"{metric} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] on {found.n} {where} items"
+    score = f"{metric} {found} on {found.n} {where} items"
     if trouble:
         return f"Nothing works yet. The best of what was tried is {name}, {score}: {trouble}."
     tried = sum(one.test is not None for one in trials)

@@ -31,7 +31,7 @@ PASSIVE = set(
 )
 ATTRIBUTES = set(
     """lang charset http-equiv content name class dir id href aria-label aria-labelledby role tabindex scope hidden type
-    placeholder autocomplete value for data-winner data-scores data-failed
+    placeholder autocomplete value for data-winner data-scores data-failed data-name
     viewbox x y x1 x2 y1 y2 cx cy r points text-anchor""".split()
 )
 VOID = {"meta", "br", "input"}
