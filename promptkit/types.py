@@ -16,14 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 __all__ = [
     "Ask",
     "Completion",
-    "DocumentedType",
     "Example",
-    "FrozenRecord",
     "Message",
     "Prediction",
     "Progress",
@@ -46,27 +43,6 @@ Finish = Literal["stop", "eos", "length", "error"]
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` while long work goes on."""
-
-
-_INHERITED = frozenset(dir(BaseModel))
-_ModelType: Any = type(BaseModel)
-
-
-class DocumentedType(type):
-    """Type of classes of which ``dir``, ``help`` and completion show what they define, not how they are validated."""
-
-    def __dir__(cls) -> list[str]:
-        return sorted(name for name in super().__dir__() if not name.startswith("_") and name not in _INHERITED)
-
-
-class _RecordType(DocumentedType, _ModelType):  # type: ignore[misc]
-    pass
-
-
-class FrozenRecord(BaseModel, metaclass=_RecordType):  # type: ignore[metaclass]
-    """A frozen record that refuses unknown fields, and goes to JSON and back by pydantic's ``model_dump_json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def content_key(fields: Mapping[str, str]) -> str:

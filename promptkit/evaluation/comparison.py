@@ -12,8 +12,9 @@ from promptkit.errors import SettingError, error_message, one_of
 from promptkit.evaluation.arms import Failures
 from promptkit.evaluation.notebook import html_table
 from promptkit.evaluation.scoring import Cost, Report
+from promptkit.records import FrozenRecord
 from promptkit.statistics import Interval, Verdict
-from promptkit.types import FrozenRecord, JSONObject
+from promptkit.types import JSONObject
 
 __all__ = ["Arm", "Comparison", "Difference"]
 

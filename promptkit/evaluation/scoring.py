@@ -11,8 +11,9 @@ from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, error_message, one_of
 from promptkit.evaluation.notebook import html_table
 from promptkit.metrics import get_metric
+from promptkit.records import FrozenRecord
 from promptkit.statistics import Interval, mean_interval
-from promptkit.types import Example, FrozenRecord, JSONObject, Prediction, Progress, Usage
+from promptkit.types import Example, JSONObject, Prediction, Progress, Usage
 
 if TYPE_CHECKING:
     from promptkit.adapters.base import Predictor

@@ -78,6 +78,13 @@ class ClimbResult:
         """The answer and the table."""
         return table(self.record)
 
+    def __repr__(self) -> str:
+        return f"<ClimbResult {self.winner!r}: {self.record.answer}>"
+
+    def _repr_html_(self) -> str:
+        """Shows the answer and the rungs in a notebook."""
+        return self.record._repr_html_()
+
 
 def climb(
     task: Task,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from promptkit.ladder.rule import DecisionRule
-from promptkit.types import FrozenRecord, JSONObject
+from promptkit.records import FrozenRecord
+from promptkit.types import JSONObject
 
 __all__ = [
     "CostFacts",

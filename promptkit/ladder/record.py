@@ -119,6 +119,10 @@ class Trial(Facts):
     prompts: tuple[PromptSample, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
 
+    def __repr__(self) -> str:
+        score = f", {self.score}, n = {self.score.n}" if self.score is not None else ""
+        return f"<Trial {self.rung}: {self.verdict}{score}>"
+
     @property
     def judged(self) -> bool:
         """Whether it answered any item."""
@@ -254,6 +258,16 @@ class Record(Facts):
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
+
+    def __repr__(self) -> str:
+        head = f"<Record of {self.task.name} on {self.model.name}, {self.status}: {self.answer}"
+        return "\n  ".join([head, *map(repr, self.trials)]) + ">"
+
+    def _repr_html_(self) -> str:
+        """Shows the answer and the rungs in a notebook."""
+        from promptkit.ladder.table import html  # It reads what this module defines.
+
+        return html(self)
 
     def __getitem__(self, rung: str) -> Trial:
         """Returns the last attempt of a rung.

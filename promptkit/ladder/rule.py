@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptkit.types import FrozenRecord
+from promptkit.records import FrozenRecord
 
 __all__ = ["DecisionRule"]
 

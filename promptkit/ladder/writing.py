@@ -10,7 +10,7 @@ from importlib import metadata
 
 import numpy as np
 
-from promptkit.adapters import PlanPredictor, Predictor
+from promptkit.adapters import PlanPredictor
 from promptkit.errors import PromptkitError
 from promptkit.evaluation.scoring import Report
 from promptkit.ladder.candidate import Candidate
@@ -53,9 +53,9 @@ def as_trial(entry: RunningTrial, confidence: float, pool: Pool) -> Trial:
     )
     if candidate is None or not candidate.outcomes:
         return plain if candidate is None else plain.model_copy(update={"fit": candidate.fit})
-    outcomes = candidate.outcomes
+    outcomes, predictor = candidate.outcomes, candidate.predictor
     facts: dict[str, object] = {
-        "detail": _detail(candidate.predictor),
+        "detail": predictor.summary if isinstance(predictor, PlanPredictor) else type(predictor).__name__,
         "score": mean_interval(candidate.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
         "cost": _cost(outcomes, candidate.peak),
         "fit": candidate.fit,
@@ -70,20 +70,6 @@ def as_trial(entry: RunningTrial, confidence: float, pool: Pool) -> Trial:
     if entry.test is not None and entry.test.analyses:
         facts["test"] = _test(entry.test, entry.against)
     return plain.model_copy(update=facts)
-
-
-def _detail(predictor: Predictor) -> str:
-    if not isinstance(predictor, PlanPredictor):
-        return type(predictor).__name__
-    plan, parts = predictor.plan, []
-    if predictor.soft_prompt is not None:
-        parts.append(f"{predictor.soft_prompt.tokens} vectors")
-    if predictor.lora is not None:
-        parts.append(f"rank {predictor.lora.config.get('r', '?')}")
-    parts += [f"{plan.shots} shot{'s' if plan.shots > 1 else ''}"] if plan.shots else []
-    parts += ["reasoned"] if plan.ask == "reasoned" else []
-    parts += [f"up to {plan.samples} samples"] if plan.samples > 1 else []
-    return ", ".join(parts)
 
 
 def _cost(outcomes: Sequence[Outcome], peak: int) -> CostFacts:

@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import field_serializer, model_validator
 
 from promptkit.errors import SettingError, error_message, one_of
+from promptkit.records import FrozenRecord
 from promptkit.statistics.bounded import bounded_limits
 from promptkit.statistics.groups import Clusters, Groups, group_codes
 from promptkit.statistics.quantiles import beta_quantile, normal_cdf, normal_quantile, student_quantile
 from promptkit.statistics.resampling import Scores, resampled_means
 from promptkit.statistics.significance import is_binary, score_z
-from promptkit.types import FrozenRecord
 
 __all__ = ["Interval", "IntervalMethod", "bootstrap_mean", "check_scores", "difference_interval", "mean_interval"]
 
