@@ -41,7 +41,7 @@ const ask = (words, show, other) => {
 ask("", "better", "0"); ask("", "worse", "0"); ask("", "differ", ""); ask("", "low", ""); ask("", "failed", "");
 ask("Ticket 17 parcel", "all", ""); ask("no such words", "all", "");
 const page = document.documentElement;
-told.push(`wide ${page.scrollWidth - page.clientWidth} of ${page.clientWidth}`);
+told.push(`wide ${page.scrollWidth - page.clientWidth} of ${innerWidth}`);
 document.title = told.join("#");
 parent.postMessage(document.title, "*");
 """
