@@ -22,4 +22,6 @@ def test_climb_the_yaml_file_and_the_help_have_the_defaults_of_the_rule() -> Non
 
 def test_a_yaml_file_is_climbed_by_its_own_rule() -> None:
     config = ClimbConfig(task="apples", margin=0.1, block=7)
-    assert DecisionRule(**config.model_dump(include=set(DecisionRule.model_fields))) == DecisionRule(margin=0.1, block=7)
+    assert DecisionRule(**config.model_dump(include=set(DecisionRule.model_fields))) == DecisionRule(
+        margin=0.1, block=7
+    )
