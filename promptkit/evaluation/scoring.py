@@ -6,6 +6,8 @@ import statistics as stats
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import model_validator
+
 from promptkit.data import check_examples
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, error_message, one_of
@@ -86,6 +88,16 @@ class Report(FrozenRecord):
     seed: int = 0
     groups: int = 0
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_intervals(cls, data: Any) -> Any:
+        """Adds to the intervals of reports saved by older versions what those said once for all of them, or not at all."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("metrics"), Mapping):
+            return data
+        known = {"confidence": data.get("confidence", 0.95), "method": "not recorded"}
+        metrics = {name: known | one if isinstance(one, dict) else one for name, one in data["metrics"].items()}
+        return {**data, "metrics": metrics}
 
     def __getitem__(self, metric: str) -> Interval:
         """Returns mean and interval of a metric of this report."""

@@ -26,11 +26,15 @@ def write_table(found: Comparison) -> str:
         Lines of plain text.
     """
     head, columns, rows, notes = table_cells(found)
-    return "\n".join([head, "", *_set([columns, *rows]), "", *notes[: len(found.differences)], "", *_notes(found)])
+    sentences = len(found.differences)
+    return "\n".join([head, "", *_set([columns, *rows]), "", *notes[:sentences], "", *notes[sentences:]])
 
 
 def table_cells(found: Comparison) -> tuple[str, list[str], list[list[str]], list[str]]:
-    """Returns what a table of a comparison shows: a caption, names of columns, rows of cells, and notes."""
+    """Returns what a table of a comparison shows: a caption, names of columns, rows, and notes.
+
+    The notes are a sentence for every difference, and then what is to be known.
+    """
     percent = f"{found.confidence * 100:g} % interval"
     others = [one for one in found.differences if one.baseline == found.baseline]
     beyond = f" by more than {found.margin:g}" if found.margin else ""
