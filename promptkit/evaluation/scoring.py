@@ -92,7 +92,7 @@ class Report(FrozenRecord):
     @model_validator(mode="before")
     @classmethod
     def _complete_intervals(cls, data: Any) -> Any:
-        """Adds to the intervals of reports saved by older versions what those said once for all of them, or not at all."""
+        """Adds what reports saved by older versions said once for all of their intervals, or not at all."""
         if not isinstance(data, Mapping) or not isinstance(data.get("metrics"), Mapping):
             return data
         known = {"confidence": data.get("confidence", 0.95), "method": "not recorded"}
