@@ -32,7 +32,7 @@ arms = {
 predictors = {name: adapter.fit(data.train, backend, seed=0) for name, adapter in arms.items()}
 c = pk.compare(predictors, data.test[: args.items], baseline="few-shot", margin=0.02)
 print(c.table)
-print(f"\nreasoned against 8 shots: {c.arms['reasoned'].mean - c.arms['8 shots'].mean:+.3f}")
+print(f"\nreasoned against 8 shots: {c.arms['reasoned'].score.mean - c.arms['8 shots'].score.mean:+.3f}")
 
 # The same stream, looked at after every item: it may stop as soon as it knows, and errs no more often for that.
 race = pk.Sequential(alpha=0.05)

@@ -154,5 +154,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Lists public names whether or not they are imported yet."""
-    return sorted({*globals(), *__all__})
+    """Lists the public names, whether or not they are imported yet."""
+    return list(__all__)

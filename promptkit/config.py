@@ -34,6 +34,7 @@ from promptkit.data.load import data_settings, read_renamed
 from promptkit.errors import DataError, SettingError, TaskError, error_message, one_of, opens
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
 from promptkit.ladder.fitting import ClimbProgress
+from promptkit.ladder.rule import DecisionRule
 from promptkit.registry import load_plugin
 from promptkit.tasks.loading import is_path, read_mapping, resolve_name
 from promptkit.tasks.task import Task, load_task
@@ -55,7 +56,7 @@ class BudgetConfig(BaseModel):
     calls: int | None = None
 
 
-class ClimbConfig(BaseModel):
+class ClimbConfig(DecisionRule):
     """Everything about a climb (see ``promptkit.climb``). Frozen, and unknown names are refused.
 
     Attributes:
@@ -76,8 +77,6 @@ class ClimbConfig(BaseModel):
         budget: What may be spent.
         rungs: ``default``, or from cheap to expensive names of default rungs, or settings of an adapter with its
             ``kind`` and perhaps a ``name``.
-        margin: Gain that a more expensive rung must exceed.
-        confidence: Confidence of all decisions together.
         seed: Seed of everything.
         folder: The run folder; "" for none.
         unlabelled: A file of questions without answers; "" for none.
@@ -85,8 +84,6 @@ class ClimbConfig(BaseModel):
         on_leakage: ``fail`` or ``force``.
         test_items: Number of test items to score the winner on, the first ones; ``None`` for all.
         folds: Folds of cross-fitting, 0 for none, or ``auto``.
-        block: Items judged between two interim analyses.
-        retries: Further tries of a rung whose model failed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,8 +102,6 @@ class ClimbConfig(BaseModel):
     target: dict[str, float] = Field(default_factory=dict)
     budget: BudgetConfig = BudgetConfig()
     rungs: Literal["default"] | tuple[str | JSONObject, ...] = "default"
-    margin: float = 0.02
-    confidence: float = 0.95
     seed: int = 0
     folder: str = ""
     unlabelled: str = ""
@@ -114,8 +109,6 @@ class ClimbConfig(BaseModel):
     on_leakage: Literal["fail", "force"] = "fail"
     test_items: int | None = Field(default=None, ge=0)
     folds: int | Literal["auto"] = "auto"
-    block: int = 20
-    retries: int = 1
 
     def load_plugins(self) -> None:
         """Runs the files of ``plugins`` that were not run yet; ``climb`` does so, too.
@@ -156,16 +149,13 @@ class ClimbConfig(BaseModel):
             budget=Budget(**self.budget.model_dump()),
             seed=self.seed,
             rungs="default" if self.rungs == "default" else [_rung(task, one) for one in self.rungs],
-            margin=self.margin,
-            confidence=self.confidence,
             folder=self.folder or None,
             resume=resume,
             unlabelled=_queries(self, task) if self.unlabelled else None,
             group=self.group or None,
             on_leakage=self.on_leakage,
             folds=self.folds,
-            block=self.block,
-            retries=self.retries,
+            **self.model_dump(include=set(DecisionRule.model_fields)),
             progress=progress,
         )
 

@@ -80,6 +80,22 @@ class PlanPredictor:
     lora: Weights | None = None
 
     @property
+    def summary(self) -> str:
+        """What it is in a few words, for example ``"8 shots, reasoned, up to 8 samples"``; "" for a bare question."""
+        plan, parts = self.plan, []
+        if self.soft_prompt is not None:
+            parts.append(f"{self.soft_prompt.tokens} vectors")
+        if self.lora is not None:
+            parts.append(f"rank {self.lora.config.get('r', '?')}")
+        parts += [f"{plan.shots} shot{'s' if plan.shots > 1 else ''}"] if plan.shots else []
+        parts += ["reasoned"] if plan.ask == "reasoned" else []
+        parts += [f"up to {plan.samples} samples"] if plan.samples > 1 else []
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<PlanPredictor of {self.task.name}: {self.summary or 'zero-shot'}, on {self.backend.name}>"
+
+    @property
     def training(self) -> TrainingLog | None:
         """How the weights were trained: losses, steps, seconds, parameters; ``None`` where nothing was."""
         from promptkit.training.log import TrainingLog  # Lazy import: only learned weights have a log.

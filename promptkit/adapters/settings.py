@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from promptkit.errors import SettingError, error_message, one_of
+from promptkit.records import documented, plain_signature
 from promptkit.registry import find, name_of, registered_names
 from promptkit.tasks.task import Task
 from promptkit.types import JSONObject
@@ -38,7 +39,7 @@ def settings(cls: type[T]) -> type[T]:
         promptkit.errors.SettingError: Shots: shots must be a valid integer, got 'many'
     """
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    record: Any = pydantic_dataclass(frozen=True, config=config)(cls)
+    record: Any = pydantic_dataclass(frozen=True, config=config)(documented(cls))
     build = record.__init__
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -52,8 +53,21 @@ def settings(cls: type[T]) -> type[T]:
             raise _as_setting_error(error, known, cls.__name__) from None
 
     __init__.__doc__ = build.__doc__
+    record.__signature__ = plain_signature(record)
     record.__init__ = __init__
+    record.__repr__ = _changed
     return record  # type: ignore[no-any-return]
+
+
+def _changed(self: Any) -> str:
+    """Shows the task, and the settings that differ from their defaults."""
+    shown = []
+    for field in dataclasses.fields(self):
+        value, factory = getattr(self, field.name), field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
+        if default is dataclasses.MISSING or value != default:
+            shown.append(repr(value) if isinstance(value, Task) else f"{field.name}={value!r}")
+    return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _as_setting_error(error: ValidationError, known: Sequence[str], of: str) -> SettingError:

@@ -101,6 +101,13 @@ class Assistant:
         self.questions = Questions.of(data) if isinstance(data, Data) else data
         self._terms = {**check_glossary(predictor.task.glossary, of=of), **self.glossary}
 
+    def __repr__(self) -> str:
+        parts = [repr(self.predictor)]
+        parts += [f"{len(self.glossary)} terms"] if self.glossary else []
+        parts += [f"tone {self.tone!r:.40}"] if self.tone else []
+        parts += [f"hands over below {self.min_agreement:g} agreement"] if self.min_agreement is not None else []
+        return f"<Assistant {self.name}: {', '.join(parts)}>"
+
     @property
     def task(self) -> Task:
         """The task that is done."""

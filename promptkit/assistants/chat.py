@@ -81,6 +81,9 @@ class Chat:
         self._dropped = 0
         self._turns = 0
 
+    def __repr__(self) -> str:
+        return f"<Chat with {self.assistant.name}: {self.turns} turns, {self.dropped_turns} dropped>"
+
     @property
     def turns(self) -> int:
         """Finished turns so far, those without an answer included."""

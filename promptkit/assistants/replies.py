@@ -42,6 +42,10 @@ class AssistantReply:
     dropped_turns: int = 0
     dropped_shots: int = 0
 
+    def __repr__(self) -> str:
+        found = f"abstained: {self.reason}" if self.abstained else f"answer {self.answer!r}"
+        return f"<AssistantReply {self.text!r}, {found}>"
+
 
 class ReplyStream:
     """A reply as an iterator of pieces of its text, plain or asynchronous. It can be read once.

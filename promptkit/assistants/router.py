@@ -102,6 +102,9 @@ class Router:
         self._thresholds = self._calibrate(tasks)
         self.thresholds = dict(zip(names, self._thresholds.tolist(), strict=True))
 
+    def __repr__(self) -> str:
+        return f"<Router: {', '.join(f'{name} from {least:.2f}' for name, least in self.thresholds.items())}>"
+
     def route(self, question: str | Mapping[str, str]) -> str | None:
         """Tells whom a question is for, without asking any model.
 

@@ -79,6 +79,9 @@ class ScriptedBackend:
         self._calls = 0
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"ScriptedBackend(name={self.name!r}, context_window={self.context_window})"
+
     def generate(self, requests: Sequence[Request], *, progress: Progress | None = None) -> list[Reply]:
         """Answers every request from the script.
 

@@ -15,7 +15,6 @@ from promptkit.cli.show import print_json, print_table, say
 if TYPE_CHECKING:
     import promptkit as pk
     from promptkit.data.groups import Grouping
-    from promptkit.statistics import Interval
 
 __all__ = ["vote"]
 
@@ -95,7 +94,11 @@ def vote(
         items = {"groups": grouping.count, "notes": list(grouping.notes)}
         print_json({**figures, **ends, **items, "rows": [_record(one) for one in summary.votes]})
         return
-    shown = {**figures, "unreadable": f"{summary.unreadable:.1%}", "accuracy": _accuracy(interval)}
+    shown = {
+        **figures,
+        "unreadable": f"{summary.unreadable:.1%}",
+        "accuracy": str(interval or "-"),
+    }
     shown |= {"samples_used": f"{summary.samples_used:.2f}", "samples_saved": f"{summary.samples_saved:.2f}"}
     columns = [name.replace("_", " ") for name in shown]
     print_table(columns, [[str(value) for value in shown.values()]], numbers=columns)
@@ -126,10 +129,6 @@ def _grouping(rows: Sequence[Mapping[str, object]], group: str) -> Grouping:
         raise pk.DataError(f"--group must name a column, one of {', '.join(map(repr, columns))}, got {group!r}")
     own = ["" if row.get(group) is None else str(row[group]) for row in rows]
     return find_groups([str(row.get("id") or "") for row in rows], [{}] * len(rows), own)
-
-
-def _accuracy(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _record(outcome: pk.Vote) -> dict[str, object]:

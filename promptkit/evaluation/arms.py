@@ -6,15 +6,17 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pydantic import ValidationError
 
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, error_message, one_of, opens
 from promptkit.evaluation.scoring import Cost, Report, evaluate
 from promptkit.metrics import MetricLike, get_metric
-from promptkit.types import Example, Progress, Usage
+from promptkit.types import Example, Progress
 
 if TYPE_CHECKING:
     from promptkit.adapters import Predictor
@@ -303,16 +305,11 @@ def group_items(arms: Sequence[Scored], group: Group | None) -> Grouping:
 
 def read_cost(data: Any) -> Cost | None:
     """Returns the cost of a report, or of the data of a saved one; ``None`` where it tells none."""
-    if isinstance(data, Cost):
-        return data
     try:
-        usage = Usage(**data["usage"])
-        rest = {key: float(value) for key, value in data.items() if key != "usage"}
-        cost = Cost(usage=usage, **rest)
-    except (TypeError, KeyError, ValueError, AttributeError):
+        cost = Cost.model_validate(data)
+    except ValidationError:
         return None
-    figures = [getattr(usage, name) for name in usage.__slots__]
-    return cost if all(isinstance(value, int | float) and value >= 0 for value in figures) else None
+    return cost if min(astuple(cost.usage)) >= 0 else None
 
 
 def align(arms: Sequence[Scored]) -> list[Scored]:

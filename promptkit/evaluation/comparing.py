@@ -149,13 +149,9 @@ def _kept(arms: Sequence[Scored], failures: Failures) -> list[int]:
 
 
 def _arm(whole: Scored, kept: Scored, groups: Groups, confidence: float, resamples: int, seed: int) -> Arm:
-    interval = mean_interval(kept.scores, groups=groups, confidence=confidence, resamples=resamples, seed=seed)
     return Arm(
         name=whole.name,
-        mean=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        items=interval.n,
+        score=mean_interval(kept.scores, groups=groups, confidence=confidence, resamples=resamples, seed=seed),
         failed=sum(whole.failed),
         unanswered=sum(whole.unanswered) if whole.unanswered else None,
         cost=whole.cost,

@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+
+from pydantic import Field, field_serializer
 
 from promptkit.errors import SettingError, error_message, one_of
 from promptkit.evaluation.arms import Failures
+from promptkit.evaluation.notebook import html_table
 from promptkit.evaluation.scoring import Cost, Report
-from promptkit.statistics import Verdict
+from promptkit.records import FrozenRecord
+from promptkit.statistics import Interval, Verdict
 from promptkit.types import JSONObject
 
 __all__ = ["Arm", "Comparison", "Difference"]
 
 
-@dataclass(frozen=True)
-class Arm:
+class Arm(FrozenRecord):
     """One arm of a comparison.
 
     Attributes:
         name: Its name.
-        mean: Mean score.
-        low: Lower end of its interval (``statistics.mean_interval``).
-        high: Upper end.
-        items: Number of items that count.
+        score: Mean score of the items that count, with its interval (``statistics.mean_interval``).
         failed: Items on which the model failed or the prompt did not fit, counted before any are left out.
         unanswered: Items without a readable answer, which score 0; ``None`` where that is not known.
         cost: What its predictions cost; ``None`` where that was not measured.
@@ -34,18 +32,14 @@ class Arm:
     """
 
     name: str
-    mean: float
-    low: float
-    high: float
-    items: int
+    score: Interval
     failed: int
     unanswered: int | None
     cost: Cost | None
-    scores: tuple[float, ...] = field(repr=False)
+    scores: tuple[float, ...] = Field(repr=False)
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(FrozenRecord):
     """How an arm differs from another on the same items.
 
     Attributes:
@@ -83,8 +77,14 @@ class Difference:
     losses: int
     effect_size: float
     odds_ratio: float | None
-    items_to_decide: float
+    items_to_decide: int | float
     minimum_detectable: float
+
+    @field_serializer(
+        "low", "high", "effect_size", "odds_ratio", "items_to_decide", "minimum_detectable", when_used="json"
+    )
+    def _to_json(self, value: float | None) -> float | None:
+        return _finite(value)
 
     def turned(self) -> Difference:
         """Returns the same difference, seen from the other arm."""
@@ -106,8 +106,7 @@ class Difference:
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(FrozenRecord):
     """Arms compared on the same items.
 
     Attributes:
@@ -138,7 +137,7 @@ class Comparison:
     seed: int
     groups: int = 0
     notes: tuple[str, ...] = ()
-    reports: Mapping[str, Report] = field(default_factory=dict, repr=False)
+    reports: Mapping[str, Report] = Field(default_factory=dict, exclude=True)
 
     def __getitem__(self, key: str | tuple[str, str]) -> Difference:
         """Returns the difference of an arm from the baseline, or of the first of two arms from the second.
@@ -161,6 +160,14 @@ class Comparison:
         """Returns the table."""
         return self.table
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Shows the comparison in a notebook."""
+        from promptkit.evaluation.table import table_cells  # It reads what this module defines.
+
+        return html_table(*table_cells(self))
+
     @property
     def table(self) -> str:
         """Everything as plain text: a table, and a sentence for each difference."""
@@ -175,21 +182,12 @@ class Comparison:
 
     def to_dict(self) -> JSONObject:
         """Returns everything but the reports as plain JSON data; what is infinite is ``None``."""
-        data = {key: value for key, value in vars(self).items() if key not in ("reports", "arms", "differences")}
-        return {
-            **data,
-            "minimum_detectable": _finite(self.minimum_detectable),
-            "arms": {
-                name: {key: _finite(value) for key, value in asdict(arm).items()} | {"scores": list(arm.scores)}
-                for name, arm in self.arms.items()
-            },
-            "differences": [{key: _finite(value) for key, value in vars(one).items()} for one in self.differences],
-        }
+        return self.model_dump(mode="json") | {"minimum_detectable": _finite(self.minimum_detectable)}
 
     def to_json(self, indent: int | None = None) -> str:
         """Returns everything but the reports as JSON text."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isinf(value) else value
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value

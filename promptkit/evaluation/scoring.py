@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import statistics as stats
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from pydantic import model_validator
 
 from promptkit.data import check_examples
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, error_message, one_of
+from promptkit.evaluation.notebook import html_table
 from promptkit.metrics import MetricLike, get_metric
+from promptkit.records import FrozenRecord
 from promptkit.statistics import Interval, mean_interval
 from promptkit.types import Example, JSONObject, Prediction, Progress, Usage
 
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Cost", "Report", "evaluate"]
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(FrozenRecord):
     """What the predictions of a report cost.
 
     Attributes:
@@ -46,16 +47,15 @@ class Cost:
         seconds = sorted(usage.seconds for usage in usages)
         count = len(usages)
         return Cost(
-            total,
-            stats.median(seconds),
-            seconds[min(count - 1, int(0.95 * count))],
-            total.prompt_tokens / count,
-            total.generated_tokens / count,
+            usage=total,
+            seconds_median=stats.median(seconds),
+            seconds_p95=seconds[min(count - 1, int(0.95 * count))],
+            prompt_tokens_per_item=total.prompt_tokens / count,
+            generated_tokens_per_item=total.generated_tokens / count,
         )
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(FrozenRecord):
     """The outcome of an evaluation.
 
     Attributes:
@@ -89,6 +89,16 @@ class Report:
     groups: int = 0
     notes: tuple[str, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_intervals(cls, data: Any) -> Any:
+        """Adds what reports saved by older versions said once for all of their intervals, or not at all."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("metrics"), Mapping):
+            return data
+        known = {"confidence": data.get("confidence", 0.95), "method": "not recorded"}
+        metrics = {name: known | one if isinstance(one, dict) else one for name, one in data["metrics"].items()}
+        return {**data, "metrics": metrics}
+
     def __getitem__(self, metric: str) -> Interval:
         """Returns mean and interval of a metric of this report."""
         if metric not in self.metrics:
@@ -97,29 +107,45 @@ class Report:
 
     def __str__(self) -> str:
         """Returns the report as a small table."""
-        counts = f"{self.answered} answered, {self.unanswered} without answer, {self.failed} failed"
-        grouped = f" in {self.groups} groups" if self.groups else ""
-        head = f"{self.task}: {self.items} examples{grouped}, {counts}"
         width = max(len(name) for name in self.metrics)
         percent = f"{self.confidence * 100:g} %"
         lines = [
-            f"  {name:<{width}}  {value.mean:6.3f}  [{value.low:.3f}, {value.high:.3f}] {percent}"
+            f"  {name:<{width}}  {value.mean:6.3f}  [{value.low:.3f}, {value.high:.3f}] {percent}, n = {value.n}"
             for name, value in self.metrics.items()
         ]
-        usage = self.cost.usage
-        cost = (
-            f"  cost: {self.cost.prompt_tokens_per_item:.0f} prompt + {self.cost.generated_tokens_per_item:.1f} "
-            f"generated tokens and {self.cost.seconds_median * 1000:.0f} ms per item, {usage.seconds:.1f} s in all"
+        return "\n".join([self._head, *lines, f"  {self._cost}", *(f"  note: {note}" for note in self.notes)])
+
+    @property
+    def _head(self) -> str:
+        grouped = f" in {self.groups} groups" if self.groups else ""
+        counts = f"{self.answered} answered, {self.unanswered} without answer, {self.failed} failed"
+        return f"{self.task}: {self.items} examples{grouped}, {counts}"
+
+    @property
+    def _cost(self) -> str:
+        cost = self.cost
+        return (
+            f"cost: {cost.prompt_tokens_per_item:.0f} prompt + {cost.generated_tokens_per_item:.1f} generated tokens "
+            f"and {cost.seconds_median * 1000:.0f} ms per item, {cost.usage.seconds:.1f} s in all"
         )
-        return "\n".join([head, *lines, cost, *(f"  note: {note}" for note in self.notes)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Shows the report in a notebook."""
+        percent = f"{self.confidence * 100:g} % interval"
+        rows = [
+            [name, f"{one.mean:.3f}", f"[{one.low:.3f}, {one.high:.3f}]", one.n] for name, one in self.metrics.items()
+        ]
+        return html_table(self._head, ["metric", "mean", percent, "n"], rows, [self._cost, *self.notes])
 
     def to_dict(self) -> JSONObject:
-        """Returns everything as plain JSON data."""
-        return asdict(self)
+        """Returns everything as plain JSON data; ``Report.model_validate`` reads it."""
+        return self.model_dump(mode="json")
 
     def to_json(self, indent: int | None = None) -> str:
-        """Returns everything as JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+        """Returns everything as JSON text; ``Report.model_validate_json`` reads it."""
+        return self.model_dump_json(indent=indent)
 
 
 def evaluate(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promptkit.evaluation.comparison import Arm, Comparison, Difference
 
-__all__ = ["write_table"]
+__all__ = ["table_cells", "write_table"]
 
-_NUMBERS = {"mean", "difference", "p", "Holm p", "prompt", "generated", "ms", "failed"}
+_NUMBERS = {"mean", "n", "difference", "p", "Holm p", "prompt", "generated", "ms", "failed"}
+_COST = (9, 10, 11)
 
 
 def write_table(found: Comparison) -> str:
@@ -24,6 +25,16 @@ def write_table(found: Comparison) -> str:
     Returns:
         Lines of plain text.
     """
+    head, columns, rows, notes = table_cells(found)
+    sentences = len(found.differences)
+    return "\n".join([head, "", *_set([columns, *rows]), "", *notes[:sentences], "", *notes[sentences:]])
+
+
+def table_cells(found: Comparison) -> tuple[str, list[str], list[list[str]], list[str]]:
+    """Returns what a table of a comparison shows: a caption, names of columns, rows, and notes.
+
+    The notes are a sentence for every difference, and then what is to be known.
+    """
     percent = f"{found.confidence * 100:g} % interval"
     others = [one for one in found.differences if one.baseline == found.baseline]
     beyond = f" by more than {found.margin:g}" if found.margin else ""
@@ -31,32 +42,22 @@ def write_table(found: Comparison) -> str:
     head = (
         f"{found.metric} on {found.items} items{grouped}, paired; differences from {_clean(found.baseline)!r}{beyond}"
     )
-    columns = [
-        "arm",
-        "mean",
-        percent,
-        "difference",
-        percent,
-        "p",
-        "Holm p",
-        "verdict",
-        "prompt",
-        "generated",
-        "ms",
-        "failed",
-    ]
+    columns = ["arm", "mean", percent, "n", "difference", percent, "p", "Holm p", "verdict"]
+    columns += ["prompt", "generated", "ms", "failed"]
     by_arm = {one.arm: one for one in others}
     rows = [
         [_clean(name), *_score(arm), *_difference(by_arm.get(name)), *_cost(arm)] for name, arm in found.arms.items()
     ]
-    used = [place for place in range(len(columns)) if place not in _unused(rows)]
-    table = _set([[columns[place] for place in used], *([row[place] for place in used] for row in rows)])
+    # Columns of cost are left out where no arm has a measured cost.
+    used = [place for place in range(len(columns)) if place not in _COST or any(row[place] for row in rows)]
     sentences = [_sentence(one, found) for one in found.differences]
-    return "\n".join([head, "", *table, "", *sentences, "", *_notes(found)])
+    chosen = [[row[place] for place in used] for row in [columns, *rows]]
+    return head, chosen[0], chosen[1:], [*sentences, *_notes(found)]
 
 
 def _score(arm: Arm) -> list[str]:
-    return [f"{arm.mean:.3f}", f"[{arm.low:.3f}, {arm.high:.3f}]"]
+    score = arm.score
+    return [f"{score.mean:.3f}", f"[{score.low:.3f}, {score.high:.3f}]", str(score.n)]
 
 
 def _difference(one: Difference | None) -> list[str]:
@@ -73,11 +74,6 @@ def _cost(arm: Arm) -> list[str]:
     cost = arm.cost
     per_item = [f"{cost.prompt_tokens_per_item:.0f}", f"{cost.generated_tokens_per_item:.1f}"]
     return [*per_item, f"{cost.seconds_median * 1000:.1f}", failed]
-
-
-def _unused(rows: Sequence[Sequence[str]]) -> set[int]:
-    """Places of the cost columns, where no arm has a measured cost."""
-    return {place for place in (8, 9, 10) if all(not row[place] for row in rows)}
 
 
 def _sentence(one: Difference, found: Comparison) -> str:

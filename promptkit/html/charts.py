@@ -126,11 +126,12 @@ def scatter(arms: Sequence[Arm], unit: Unit, target: float | None) -> Scatter | 
         taken += [(_LEFT, line - 2, _RIGHT, line + 2), (_RIGHT - 6 * _LETTER, line - 16, _RIGHT, line)]
     points = []
     for place, (arm, (at, mean, bottom, top)) in enumerate(zip(shown, places, strict=True)):
-        label = _beside(cut_name(arm.name), at, mean, bottom, top, taken)
+        label = _beside(f"{cut_name(arm.name)}, n = {_items(arm)}", at, mean, bottom, top, taken)
         points.append(Point(at, mean, top, bottom, label, arm.won, place in best))
     show = _amount if unit == "tokens" else duration
     said = [
-        f"{arm.name}: score {score(mean)}, from {score(low)} to {score(high)}, {show(asked(arm, unit))} per item"
+        f"{arm.name}: score {score(mean)}, from {score(low)} to {score(high)} on {_items(arm)} items, "
+        f"{show(asked(arm, unit))} per item"
         for arm, (mean, low, high) in zip(shown, bounds, strict=True)
     ]
     return Scatter(
@@ -196,7 +197,9 @@ def running(test: PairedTest) -> Running | None:
     upper = [(x(n), y(high)) for n, _, _, high in analyses]
     lower = [(x(n), y(low)) for n, _, low, _ in analyses]
     n, difference, low, high = analyses[-1]
-    last = Point(x(n), y(difference), y(high), y(low), Label(0, 0, ""), False, False)
+    beyond = x(n) > 240  # where a label to the right would leave the drawing
+    label = Label(x(n) + (-7 if beyond else 7), y(high) + 10, f"n = {count(n)}", "end" if beyond else "start")
+    last = Point(x(n), y(difference), y(high), y(low), label, False, False)
     line = _path([(x(n), y(difference)) for n, difference, _, _ in analyses])
     return Running(x, y, _path([*upper, *reversed(lower)]), line, last, y(0), y(test.margin))
 
@@ -218,6 +221,12 @@ def _bounds(arm: Arm) -> tuple[float, float, float]:
     found = arm.trial.score
     assert found is not None  # judged arms have one
     return found.mean, found.low, found.high
+
+
+def _items(arm: Arm) -> str:
+    found = arm.trial.score
+    assert found is not None  # judged arms have one
+    return count(found.n)
 
 
 def _path(points: Sequence[tuple[float, ...]]) -> str:

@@ -26,7 +26,8 @@ from promptkit.ladder.journal import JournalError
 from promptkit.ladder.journaled_backend import JournaledBackend
 from promptkit.ladder.loop import Rules, SearchLoop
 from promptkit.ladder.record import Record
-from promptkit.ladder.recorder import Recorder, report_from
+from promptkit.ladder.recorder import Recorder
+from promptkit.ladder.rule import DecisionRule
 from promptkit.ladder.rungs import RungsLike, make_rungs
 from promptkit.ladder.setup import (
     RunFolder,
@@ -44,6 +45,8 @@ from promptkit.tasks.task import Task
 from promptkit.types import JSONObject, Queries, Query
 
 __all__ = ["ClimbResult", "climb"]
+
+_RULE = DecisionRule()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,13 @@ class ClimbResult:
         """The answer and the table."""
         return table(self.record)
 
+    def __repr__(self) -> str:
+        return f"<ClimbResult {self.winner!r}: {self.record.answer}>"
+
+    def _repr_html_(self) -> str:
+        """Shows the answer and the rungs in a notebook."""
+        return self.record._repr_html_()
+
 
 def climb(
     task: Task,
@@ -85,16 +95,16 @@ def climb(
     budget: Budget | None = None,
     seed: int = 0,
     rungs: RungsLike = "default",
-    margin: float = 0.02,
-    confidence: float = 0.95,
+    margin: float = _RULE.margin,
+    confidence: float = _RULE.confidence,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = True,
     unlabelled: Queries | None = None,
     group: Group | None = None,
     on_leakage: Literal["fail", "force"] = "fail",
     folds: int | Literal["auto"] = "auto",
-    block: int = 20,
-    retries: int = 1,
+    block: int = _RULE.block,
+    retries: int = _RULE.retries,
     progress: ClimbProgress | None = None,
 ) -> ClimbResult:
     """Finds the cheapest adaptation that is good enough, with confidence intervals and the cost of each step.
@@ -162,6 +172,7 @@ def climb(
     check_backend(backend, of="climb")
     check_kinds(task=task, data=data, budget=budget, folder=folder)
     check_numbers(margin=margin, confidence=confidence, seed=seed, block=block, retries=retries)
+    rule = DecisionRule(margin=margin, confidence=confidence, block=block, retries=retries)
     metric, wanted = read_target(target, task)
     forced = check_leakage(data, on_leakage)
     data = with_groups(data, group)
@@ -179,7 +190,7 @@ def climb(
         work = RunContext(
             model, run.journal, pool, metric, seed, run.path, progress, tracker.seconds_left, tracker.mark
         )
-        rules = Rules(wanted, margin, confidence, block, retries, len(held_out), queries)
+        rules = Rules(wanted, rule, len(held_out), queries)
         recorder = Recorder(
             task, data.name, (data.train, data.dev), data.leakage, forced, work, rules, budget, ladder, held_out
         )
@@ -245,7 +256,7 @@ def _score_once(
         return None, None, "the budget left no time for it; continue with more minutes"
     split = held_out.open("score of the winner", again=done is not None, items=items, seed=work.seed)
     if done is not None:
-        return (report_from(done["report"]) if done["report"] else None), split, str(done["error"])
+        return (Report.model_validate(done["report"]) if done["report"] else None), split, str(done["error"])
     report, error = None, ""
     try:
         metrics = list(dict.fromkeys((work.metric, *winner.task.metrics)))

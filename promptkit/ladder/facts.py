@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from promptkit.ladder.rule import DecisionRule
+from promptkit.records import FrozenRecord
 from promptkit.types import JSONObject
 
 __all__ = [
-    "Bounds",
     "CostFacts",
     "DataFacts",
     "Facts",
@@ -25,30 +26,10 @@ __all__ = [
 ]
 
 
-class Facts(BaseModel):
+class Facts(FrozenRecord):
     """A frozen part of the record; unknown fields, and numbers that are not finite, are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Bounds(Facts):
-    """An estimate with its interval.
-
-    Attributes:
-        mean: The estimate.
-        low: Lower end.
-        high: Upper end.
-        n: Number of items.
-        confidence: Confidence of the interval.
-        method: How it was made, for example ``"bootstrap"`` or ``"always valid"``.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    confidence: float
-    method: str
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class InterimAnalysis(Facts):
@@ -301,18 +282,15 @@ class ModelFacts(Facts):
     context_window: int
 
 
-class Settings(Facts):
-    """The settings of the climb, all that its decisions depend on.
+class Settings(DecisionRule, Facts):
+    """The settings of the climb, all that its decisions depend on; those of ``DecisionRule`` among them.
 
     Attributes:
         target: Wanted score by metric; at most one, or none.
         minutes: Budget in minutes of wall-clock time, or ``None``.
         tokens: Budget in prompt and generated tokens, or ``None``.
         calls: Budget in requests, or ``None``.
-        margin: Gain that a rung must exceed to be kept.
-        confidence: Confidence of the decisions together, and of every interval shown.
         seed: Seed of everything.
-        block: Items judged between two interim analyses.
         rungs: Names of the planned rungs, in order of cost.
         plans: Settings of the planned rungs, as far as they are known before the climb.
     """
@@ -321,9 +299,6 @@ class Settings(Facts):
     minutes: float | None
     tokens: int | None
     calls: int | None
-    margin: float
-    confidence: float
     seed: int
-    block: int
     rungs: tuple[str, ...]
     plans: tuple[JSONObject, ...] = ()

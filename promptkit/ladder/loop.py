@@ -13,6 +13,7 @@ from promptkit.ladder.budget import BudgetTracker
 from promptkit.ladder.candidate import Candidate
 from promptkit.ladder.fitting import RunContext, RungError
 from promptkit.ladder.record import Decision, Stopped, Verdict
+from promptkit.ladder.rule import DecisionRule
 from promptkit.ladder.rungs import Prior, Ready, Rung, settings_of
 from promptkit.ladder.sequential_test import Outcome, SequentialTest, SharedLevel
 from promptkit.types import JSONObject, Queries
@@ -29,19 +30,13 @@ class Rules:
 
     Attributes:
         target: Wanted mean of the metric, or ``None``.
-        margin: Gain that a rung must exceed to be kept.
-        confidence: Confidence of all decisions together.
-        block: Items judged between two interim analyses.
-        retries: Further trials of a rung whose model failed.
+        rule: Margin, confidence, block and retries.
         test_items: Number of test items, for which time is reserved.
         unlabelled: Queries without answers, for rungs that can learn from them.
     """
 
     target: float | None
-    margin: float
-    confidence: float
-    block: int
-    retries: int
+    rule: DecisionRule
     test_items: int
     unlabelled: Queries | None = None
 
@@ -94,7 +89,7 @@ class SearchLoop:
         self._work, self._rungs, self._tracker, self._rules, self._after = work, rungs, tracker, rules, after
         self._prompt: RunningTrial | None = None
         self._groups = work.pool.groups
-        self._error_rate = 1 - rules.confidence
+        self._error_rate = 1 - rules.rule.confidence
         self._level = SharedLevel(self._error_rate, sum(not rung.left_out for rung in rungs) - 1)
 
     def run(self) -> Decision:
@@ -140,7 +135,7 @@ class SearchLoop:
         if rung.left_out:
             self.trials.append(RunningTrial(rung, place, verdict="left_out", reason=rung.left_out))
             return self.trials[-1]
-        for number in range(1, self._rules.retries + 2):
+        for number in range(1, self._rules.rule.retries + 2):
             trial = RunningTrial(rung, place, number, kept=self.kept, prompt=self._prompt)
             self.trials.append(trial)
             trial.candidate = Candidate(self._work, rung, place, number, partial(self._ready, trial))
@@ -220,14 +215,16 @@ class SearchLoop:
         if not trial.settings:
             self._ready(trial, None)
         if kept is None or kept.candidate is None:
-            candidate.judge(min(self._rules.block, candidate.limit), self._time_left)
+            candidate.judge(min(self._rules.rule.block, candidate.limit), self._time_left)
             if not candidate.results:
                 raise RungError("the budget ended before an item was answered", no_time=True)
             trial.verdict, trial.reason = "first", "the cheapest rung that can be judged"
             return
         planned = min(kept.candidate.limit, candidate.limit)
         trial.against = kept.name
-        trial.test = SequentialTest(self._rules.margin, alpha, self._rules.confidence, planned, self._work.seed)
+        trial.test = SequentialTest(
+            self._rules.rule.margin, alpha, self._rules.rule.confidence, planned, self._work.seed
+        )
         outcome = self._compare(trial.test, kept.candidate, candidate, trial)
         if not trial.test.items:
             raise RungError(f"the budget ended before an item was answered: {outcome}", no_time=True)
@@ -241,7 +238,7 @@ class SearchLoop:
             moment = f"judging:{trial.place}:{trial.number}:{start}"
             if start and (over := self._tracker.spent_out(moment, reserve=self._reserve())):
                 return over
-            stop = min(start + self._rules.block, test.planned)
+            stop = min(start + self._rules.rule.block, test.planned)
             whole = kept.judge(stop, self._time_left) and candidate.judge(stop, self._time_left)
             stop = min(stop, len(kept.results), len(candidate.results))
             part = slice(start, stop)
@@ -264,19 +261,19 @@ class SearchLoop:
             if target is not None and bounds.low >= target:
                 text = f"the lower bound of {trial.name}, {bounds.low:.3f}, reaches the target of {target:g}"
                 return self._stop("target", text)
-            gain_possible = can_win(candidate.scores, self._rules.margin, alpha, planned, self._groups[:seen])
+            gain_possible = can_win(candidate.scores, self._rules.rule.margin, alpha, planned, self._groups[:seen])
             settled = target is None or bounds.high < target
             if seen >= planned or (settled and (gain_possible or last)):
                 break
             moment = f"settling:{trial.place}:{trial.number}:{seen}"
             if over := self._tracker.spent_out(moment, reserve=self._reserve()):
                 return self._stop("budget", f"the budget ended while {trial.name} was judged: {over}")
-            if not candidate.judge(min(seen + self._rules.block, planned), self._time_left):
+            if not candidate.judge(min(seen + self._rules.rule.block, planned), self._time_left):
                 over = self._tracker.time_is_up(moment, reserve=self._reserve())
                 return self._stop("budget", f"the budget ended while {trial.name} was judged: {over}")
         if gain_possible or last:
             return None
-        text = f"even a perfect rung could not be shown to gain more than {self._rules.margin:g} over {trial.name}"
+        text = f"even a perfect rung could not be shown to gain more than {self._rules.rule.margin:g} over {trial.name}"
         return self._stop("ceiling", f"{text} on {planned} items")
 
     def _stop(self, why: Stopped, reason: str) -> Decision:

@@ -18,7 +18,6 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from promptkit.errors import ArtifactError
 from promptkit.ladder.facts import (
-    Bounds,
     CostFacts,
     DataFacts,
     Facts,
@@ -31,6 +30,7 @@ from promptkit.ladder.facts import (
     Settings,
     TaskFacts,
 )
+from promptkit.statistics import Interval
 from promptkit.types import JSONObject
 
 __all__ = [
@@ -108,7 +108,7 @@ class Trial(Facts):
     reason: str
     detail: str = ""
     prior: tuple[str, ...] = ()
-    score: Bounds | None = None
+    score: Interval | None = None
     lower_bound: float | None = None
     upper_bound: float | None = None
     test: PairedTest | None = None
@@ -119,6 +119,10 @@ class Trial(Facts):
     failed: int = 0
     prompts: tuple[PromptSample, ...] = ()
     results: tuple[ItemResult, ...] = ()
+
+    def __repr__(self) -> str:
+        score = f", {self.score}, n = {self.score.n}" if self.score is not None else ""
+        return f"<Trial {self.rung}: {self.verdict}{score}>"
 
     @property
     def judged(self) -> bool:
@@ -168,8 +172,8 @@ class TestFacts(Facts):
     reads: tuple[TestRead, ...]
     cut_off: int = 0
     error: str = ""
-    score: Bounds | None = None
-    metrics: dict[str, Bounds] = Field(default_factory=dict)
+    score: Interval | None = None
+    metrics: dict[str, Interval] = Field(default_factory=dict)
     dev_mean: float | None = None
     optimism: float | None = None
     optimism_low: float | None = None
@@ -255,6 +259,16 @@ class Record(Facts):
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
+
+    def __repr__(self) -> str:
+        head = f"<Record of {self.task.name} on {self.model.name}, {self.status}: {self.answer}"
+        return "\n  ".join([head, *map(repr, self.trials)]) + ">"
+
+    def _repr_html_(self) -> str:
+        """Shows the answer and the rungs in a notebook."""
+        from promptkit.ladder.table import html  # It reads what this module defines.
+
+        return html(self)
 
     def __getitem__(self, rung: str) -> Trial:
         """Returns the last trial of a rung.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import PurePath
-from typing import Any
 
 import promptkit
 from promptkit.data import Leakage, Split
-from promptkit.evaluation.scoring import Cost, Report
+from promptkit.evaluation.scoring import Report
 from promptkit.ladder.budget import Budget
 from promptkit.ladder.facts import DataFacts, LeakageFacts, ModelFacts, Settings, SplitFacts, TaskFacts
 from promptkit.ladder.fitting import RunContext
@@ -21,11 +20,11 @@ from promptkit.ladder.rungs import Rung
 from promptkit.ladder.setup import digest
 from promptkit.ladder.working import why_nothing_works
 from promptkit.ladder.writing import answer, as_trial, item, machine, score_test, versions
-from promptkit.statistics import Interval, minimum_detectable
+from promptkit.statistics import minimum_detectable
 from promptkit.tasks.task import Task
-from promptkit.types import JSONObject, Usage
+from promptkit.types import JSONObject
 
-__all__ = ["RECORD", "Recorder", "report_from"]
+__all__ = ["RECORD", "Recorder"]
 
 RECORD = "record.json"
 """Name of the record in a run folder."""
@@ -69,7 +68,7 @@ class Recorder:
             len(pool),
             discordance=DISCORDANCE,
             # Tests of the ladder are one-sided; the function is asked for two sides.
-            confidence=max(0.01, 2 * rules.confidence - 1),
+            confidence=max(0.01, 2 * rules.rule.confidence - 1),
             arms=max(1, sum(not rung.left_out for rung in rungs) - 1),
         )
         metrics = tuple(dict.fromkeys((work.metric, *task.metrics)))
@@ -112,10 +111,8 @@ class Recorder:
             settings=Settings(
                 target={} if rules.target is None else {work.metric: rules.target},
                 **asdict(budget),
-                margin=rules.margin,
-                confidence=rules.confidence,
+                **rules.rule.model_dump(),
                 seed=work.seed,
-                block=rules.block,
                 rungs=tuple(rung.name for rung in rungs),
                 plans=tuple(rung.plan for rung in rungs),
             ),
@@ -138,7 +135,6 @@ class Recorder:
             **{name: split.fingerprint for name, split in splits.items()},
             "folds": base.data.folds,
             "unlabelled": unlabelled,
-            "retries": self._rules.retries,
             **base.settings.model_dump(mode="json"),
         }
 
@@ -190,7 +186,7 @@ class Recorder:
             record.trials,
             facts,
             target=self._rules.target,
-            margin=self._rules.margin,
+            margin=self._rules.rule.margin,
             metric=work.metric,
             trouble=trouble,
         )
@@ -229,7 +225,7 @@ class Recorder:
     def _record(self, search: SearchLoop) -> Record:
         work, pool = self._work, self._work.pool
         sessions = work.journal.values("session:")
-        trials = tuple(as_trial(trial, self._rules.confidence, pool) for trial in search.trials)
+        trials = tuple(as_trial(trial, self._rules.rule.confidence, pool) for trial in search.trials)
         judged = {one.item for trial in trials for one in trial.results}
         return self._base.model_copy(
             update={
@@ -257,28 +253,6 @@ def _notes_of_fits(search: SearchLoop) -> list[str]:
             if isinstance(notes, dict) and isinstance(notes.get("cut"), str):
                 found.append(f"{trial.name}: its {name} was cut down to the time that there was: {notes['cut']}")
     return found
-
-
-def report_from(values: Mapping[str, Any]) -> Report:
-    """Builds an evaluation report from the plain data that ``Report.to_dict`` gave.
-
-    Args:
-        values: The plain data.
-
-    Returns:
-        The report.
-    """
-    cost = dict(values["cost"])
-    return Report(
-        **{
-            **values,
-            "metrics": {name: Interval(**found) for name, found in values["metrics"].items()},
-            "scores": {name: tuple(scores) for name, scores in values["scores"].items()},
-            "rows": tuple(values["rows"]),
-            "notes": tuple(values.get("notes", ())),
-            "cost": Cost(**{**cost, "usage": Usage(**cost["usage"])}),
-        }
-    )
 
 
 def _now() -> str:

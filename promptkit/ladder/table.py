@@ -5,15 +5,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from promptkit.evaluation.notebook import html_table
 from promptkit.ladder.record import Record, Trial
 
-__all__ = ["table"]
+__all__ = ["html", "table"]
 
 _HEAD = (
-    "", "rung", "dev score", "interval", "against", "gain", "interval", "p / level", "verdict",
+    "", "rung", "dev score", "interval", "n", "against", "gain", "interval", "n", "p / level", "verdict",
     "tokens in + out", "ms", "fit s",
 )  # fmt: skip
-_RIGHT = {2, 5, 9, 10, 11}
+_RIGHT = {2, 4, 6, 8, 11, 12, 13}
 
 
 def table(record: Record) -> str:
@@ -30,17 +31,23 @@ def table(record: Record) -> str:
     return "\n".join([record.answer, "", *_grid(_HEAD, rows), "", *reasons, "", *_small_print(record)])
 
 
+def html(record: Record) -> str:
+    """Shows a record in a notebook: the answer, and the rungs as a table that needs nothing else."""
+    rows = [_row(trial, record) for trial in record.trials]
+    return html_table(record.answer, _HEAD, rows, [f"{one.rung}: {one.reason}" for one in record.trials])
+
+
 def _row(one: Trial, record: Record) -> list[str]:
     won = record.decision is not None and record.decision.winner == one.rung and one.judged
     name = one.rung if one.number == 1 else f"{one.rung}, try {one.number}"
     cells = [">" if won else "", name]
-    cells += [f"{one.score.mean:.3f}", f"[{one.score.low:.3f}, {one.score.high:.3f}]"] if one.score else ["-", ""]
-    test = one.test
-    cells += (
-        [test.against, f"{test.difference:+.3f}", f"[{test.low:+.3f}, {test.high:+.3f}]", _p(test.p_value, test.alpha)]
-        if test
-        else ["", "", "", ""]
-    )
+    score, test = one.score, one.test
+    cells += [f"{score.mean:.3f}", f"[{score.low:.3f}, {score.high:.3f}]", str(score.n)] if score else ["-", "", ""]
+    if test is not None:
+        cells += [test.against, f"{test.difference:+.3f}", f"[{test.low:+.3f}, {test.high:+.3f}]", str(test.items)]
+        cells.append(_p(test.p_value, test.alpha))
+    else:
+        cells += [""] * 5
     cells.append(one.verdict.replace("_", " "))
     if one.cost is not None:
         tokens = f"{one.cost.prompt_tokens_per_item:.0f} + {one.cost.generated_tokens_per_item:.1f}"
@@ -109,7 +116,7 @@ def _test_lines(record: Record) -> list[str]:
         count += f"; begun again after a crash {test.cut_off} times"
     if test.score is None:
         return [f"not scored on test: {test.error}" if test.error else "not scored on test", count]
-    line = f"test: {test.score.mean:.3f} [{test.score.low:.3f}, {test.score.high:.3f}], {test.answered} answered, "
+    line = f"test: {test.score} on {test.score.n} items, {test.answered} answered, "
     line += f"{test.unanswered} without answer, {test.failed} failed"
     if test.optimism is not None:
         line += f"; dev minus test {test.optimism:+.3f} [{test.optimism_low:+.3f}, {test.optimism_high:+.3f}]"

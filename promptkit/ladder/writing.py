@@ -10,23 +10,22 @@ from importlib import metadata
 
 import numpy as np
 
-from promptkit.adapters import PlanPredictor, Predictor
+from promptkit.adapters import PlanPredictor
 from promptkit.errors import PromptkitError
 from promptkit.evaluation.scoring import Report
 from promptkit.ladder.candidate import Candidate
 from promptkit.ladder.cross_fitting import Pool
-from promptkit.ladder.facts import Bounds, CostFacts, Item, ItemResult, PairedTest, PromptSample
+from promptkit.ladder.facts import CostFacts, Item, ItemResult, PairedTest, PromptSample
 from promptkit.ladder.loop import RunningTrial
 from promptkit.ladder.record import Decision, TestFacts, TestRead, Trial
 from promptkit.ladder.sequential_test import SequentialTest, labels
-from promptkit.statistics import Interval, mean_interval
+from promptkit.statistics import mean_interval
 from promptkit.types import Example
 
 __all__ = ["answer", "as_trial", "item", "machine", "score_test", "versions"]
 
 PROMPTS = 2
 """Prompts per trial that the record holds as they were sent."""
-_METHOD = "exact, for bounded scores"
 LIBRARIES = ("numpy", "torch", "transformers", "peft", "tokenizers", "pydantic")
 
 
@@ -54,13 +53,10 @@ def as_trial(trial: RunningTrial, confidence: float, pool: Pool) -> Trial:
     )
     if candidate is None or not candidate.results:
         return plain if candidate is None else plain.model_copy(update={"fit": candidate.fit})
-    results = candidate.results
+    results, predictor = candidate.results, candidate.predictor
     facts: dict[str, object] = {
-        "detail": _detail(candidate.predictor),
-        "score": _bounds(
-            mean_interval(candidate.scores, groups=labels(pool.groups[: len(results)]), confidence=confidence),
-            confidence,
-        ),
+        "detail": predictor.summary if isinstance(predictor, PlanPredictor) else type(predictor).__name__,
+        "score": mean_interval(candidate.scores, groups=labels(pool.groups[: len(results)]), confidence=confidence),
         "cost": _cost(results, candidate.peak),
         "fit": candidate.fit,
         "answered": sum(one.answer is not None for one in results),
@@ -74,24 +70,6 @@ def as_trial(trial: RunningTrial, confidence: float, pool: Pool) -> Trial:
     if trial.test is not None and trial.test.analyses:
         facts["test"] = _test(trial.test, trial.against)
     return plain.model_copy(update=facts)
-
-
-def _detail(predictor: Predictor) -> str:
-    if not isinstance(predictor, PlanPredictor):
-        return type(predictor).__name__
-    plan, parts = predictor.plan, []
-    if predictor.soft_prompt is not None:
-        parts.append(f"{predictor.soft_prompt.tokens} vectors")
-    if predictor.lora is not None:
-        parts.append(f"rank {predictor.lora.config.get('r', '?')}")
-    parts += [f"{plan.shots} shot{'s' if plan.shots > 1 else ''}"] if plan.shots else []
-    parts += ["reasoned"] if plan.ask == "reasoned" else []
-    parts += [f"up to {plan.samples} samples"] if plan.samples > 1 else []
-    return ", ".join(parts)
-
-
-def _bounds(found: Interval, confidence: float) -> Bounds:
-    return Bounds(mean=found.mean, low=found.low, high=found.high, n=found.n, confidence=confidence, method=_METHOD)
 
 
 def _cost(results: Sequence[ItemResult], peak: int) -> CostFacts:
@@ -196,8 +174,8 @@ def score_test(
     return TestFacts(
         reads=reads,
         cut_off=cut_off,
-        score=_bounds(on_test, confidence),
-        metrics={name: _bounds(found, confidence) for name, found in report.metrics.items()},
+        score=on_test,
+        metrics=dict(report.metrics),
         dev_mean=on_dev.mean,
         optimism=optimism,
         optimism_low=optimism - math.hypot(on_dev.mean - on_dev.low, on_test.high - on_test.mean),
@@ -251,7 +229,7 @@ def answer(
     else:
         assert won.score is not None
         found, where = won.score, "dev"
-    score = f"{metric} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] on {found.n} {where} items"
+    score = f"{metric} {found} on {found.n} {where} items"
     if trouble:
         return f"Nothing works yet. The best of what was tried is {name}, {score}: {trouble}."
     tried = sum(one.test is not None for one in trials)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from pydantic import field_serializer, model_validator
 
 from promptkit.errors import SettingError, error_message, one_of
+from promptkit.records import FrozenRecord
 from promptkit.statistics.bounded import bounded_limits
 from promptkit.statistics.groups import Clusters, Groups, group_codes
 from promptkit.statistics.quantiles import beta_quantile, normal_cdf, normal_quantile, student_quantile
@@ -24,21 +25,50 @@ IntervalMethod = Literal["auto", "score", "bounded", "outer", "bca", "percentile
 _METHODS = ("auto", "score", "bounded", "outer", "bca", "percentile")
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with its confidence interval.
+class Interval(FrozenRecord):
+    """A mean with its confidence interval: the one record of it in reports, comparisons, decision records and JSON.
 
     Attributes:
         mean: Mean of the scores.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
+        low: Lower end of the interval; negative infinity where nothing bounds it (``"-Infinity"`` in JSON).
+        high: Upper end of the interval, likewise.
         n: Number of scores.
+        confidence: Confidence of the interval, in (0, 1).
+        method: How it was found, for people, as ``"Clopper-Pearson"``.
+
+    Example:
+        >>> print(mean_interval([1.0] * 100))
+        1.000 [0.964, 1.000]
     """
 
     mean: float
     low: float
     high: float
     n: int
+    confidence: float
+    method: str
+
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Interval:
+        if not math.isfinite(self.mean) or math.isnan(self.low) or math.isnan(self.high):
+            raise ValueError(f"of a finite mean between two numbers, got {self}")
+        return self
+
+    @field_serializer("low", "high", when_used="json")
+    def _to_json(self, value: float) -> float | str:
+        return value if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
+
+    def __str__(self) -> str:
+        """Mean and ends with three digits, the form of every table."""
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def __repr__(self) -> str:
+        return f"<Interval {self}, {100 * self.confidence:g} % ({self.method}), n = {self.n}>"
+
+
+def _interval(low: float, high: float, mean: float, n: int, confidence: float, method: str) -> Interval:
+    """An interval that holds its mean, which ends found by rounding arithmetic may miss by an ulp."""
+    return Interval(mean=mean, low=min(low, mean), high=max(high, mean), n=n, confidence=confidence, method=method)
 
 
 def bootstrap_mean(
@@ -75,7 +105,8 @@ def bootstrap_mean(
     means = resampled_means(values, resamples, np.random.default_rng(seed))
     tail = (1 - confidence) / 2
     low, high = np.clip(np.quantile(means, [tail, 1 - tail]), values.min(), values.max())
-    return Interval(float(values.mean()), float(low), float(high), int(values.size))
+    mean, n = float(values.mean()), int(values.size)
+    return _interval(float(low), float(high), mean, n, confidence, "percentile bootstrap")
 
 
 def mean_interval(
@@ -125,14 +156,17 @@ def mean_interval(
     if bounds is None or values.min() < bounds[0] or values.max() > bounds[1]:
         spread = clusters.values()
         if spread.max() - spread.min() <= 1e-12 * float(np.abs(values).max()):
-            return Interval(mean, -math.inf, math.inf, n)
+            return _interval(-math.inf, math.inf, mean, n, confidence, "unbounded")
         low, high = _outer(spread, confidence, resamples, seed)
+        method = "bootstrap"
     elif bounds == (0, 1) and np.isin(values, (0.0, 1.0)).all() and (clusters.sizes == 1).all():
         right, tail = int(values.sum()), (1 - confidence) / 2
         low, high = beta_quantile(tail, right, n - right + 1), beta_quantile(1 - tail, right + 1, n - right)
+        method = "Clopper-Pearson"
     else:
         low, high = bounded_limits(clusters, confidence, *bounds)
-    return Interval(mean, min(low, mean), max(high, mean), n)
+        method = "Gaffke"
+    return _interval(low, high, mean, n, confidence, method)
 
 
 def difference_interval(
@@ -201,7 +235,7 @@ def difference_interval(
     if method == "bounded":
         assert bounds is not None
         low, high = bounded_limits(clusters, confidence, *bounds)
-        return Interval(clusters.mean, min(low, clusters.mean), max(high, clusters.mean), int(values.size))
+        return _interval(low, high, clusters.mean, int(values.size), confidence, method)
     ordered, flipped = _oriented(clusters.values())
     if method == "score":
         low, high = _at_least_exact(ordered, confidence, *_score(ordered, confidence))
@@ -217,7 +251,7 @@ def difference_interval(
         high = (high - low) / 2
         low = -high
     low, high = (-high, -low) if flipped else (low, high)
-    return Interval(clusters.mean, min(low, clusters.mean), max(high, clusters.mean), int(values.size))
+    return _interval(low, high, clusters.mean, int(values.size), confidence, method)
 
 
 def _method(method: IntervalMethod, binary: bool, inside: bool) -> IntervalMethod:

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -27,6 +25,7 @@ from pydantic import (
 
 from promptkit.errors import TaskError, TemplateError, error_message, one_of, opens
 from promptkit.parsing.parser import AnswerParser, ParserSpec
+from promptkit.records import FrozenRecord
 from promptkit.tasks.loading import (
     DataSettings,
     check_name,
@@ -49,7 +48,7 @@ _RESERVED_FIELDS = ("target", "rationale", "id")
 Tokens = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 
 
-class Task(BaseModel):
+class Task(FrozenRecord):
     """What stays fixed while strategies are compared. ``model_dump_json`` holds all of it.
 
     Attributes:
@@ -75,8 +74,6 @@ class Task(BaseModel):
             instead.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
     description: str = ""
     instructions: tuple[str, ...] = ()
@@ -89,7 +86,7 @@ class Task(BaseModel):
     max_new_tokens: dict[Ask, Tokens]
     separator: str = "\n\n"
     stop: tuple[str, ...]
-    glossary: dict[str, str] = {}
+    glossary: dict[str, str] = Field(default_factory=dict)
     data: DataSettings = DataSettings()
 
     @model_serializer(mode="wrap")
@@ -117,6 +114,10 @@ class Task(BaseModel):
                 defaults = {ask: n for ask, n in _DEFAULT_TOKENS.items() if ask in data["templates"]}
                 data["max_new_tokens"] = {**defaults, **limits}
         return data
+
+    def __repr__(self) -> str:
+        answer = f"one of {len(self.labels)} labels" if self.labels else "a text"
+        return f"<Task {self.name}: from {', '.join(self.fields)} to {answer}, by {self.metric}>"
 
     @model_validator(mode="after")
     def _check(self) -> Task:

@@ -76,7 +76,7 @@ def test_groups_of_examples_reach_reports_and_comparisons(tmp_path: Path) -> Non
     found = pk.compare(ARMS, items)
     assert found.groups == 10
     assert found["new"].test == "sign flips by group"
-    assert found.arms["base"].low == report["exact_match"].low
+    assert found.arms["base"].score.low == report["exact_match"].low
     for name, arm in ARMS.items():
         (tmp_path / name).write_text(pk.evaluate(arm, items).to_json())
     again = pk.compare({name: tmp_path / name for name in ARMS})

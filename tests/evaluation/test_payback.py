@@ -33,7 +33,7 @@ def fitted(shots: int, training: Any = None) -> Any:
 def saved(prompt: int, generated: int = 10, seconds: float = 0.1, cached: int = 0, items: int = 4) -> dict[str, Any]:
     cost = Cost.of([Usage(1, prompt, cached, generated, seconds)] * items)
     report = pk.evaluate(fitted(0), DATA.test[:4])
-    return json.loads(replace(report, cost=cost).to_json())
+    return json.loads(report.model_copy(update={"cost": cost}).to_json())
 
 
 def test_tokens_seconds_and_money_are_the_sums_that_they_should_be() -> None:
@@ -113,7 +113,7 @@ def test_reports_files_and_a_comparison_give_the_same(tmp_path: Path) -> None:
     assert pk.break_even(tmp_path / "a.json", second, training_seconds=10) == expected
     report = pk.evaluate(fitted(0), DATA.test[:4])
     cost = Cost.of([Usage(1, 500, 0, 10, 0.1)] * 4)
-    assert pk.break_even(replace(report, cost=cost), second, training_seconds=10) == expected
+    assert pk.break_even(report.model_copy(update={"cost": cost}), second, training_seconds=10) == expected
 
 
 AMOUNTS = st.integers(0, 10**7).map(lambda number: number / 1000)

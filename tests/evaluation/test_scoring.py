@@ -113,6 +113,19 @@ def test_one_interval_of_all_right_in_every_place() -> None:
     assert (found.mean, round(found.low, 3), found.high) == (1.0, 0.964, 1.0)
     assert found == mean_interval([1.0] * 100)
     arm = pk.compare({"a": report, "b": pk.evaluate(right, items, ["exact_match"])}).arms["b"]
-    assert (arm.low, arm.high) == (found.low, found.high)
+    assert arm.score == found
     five = pk.evaluate(right, items[:5], ["exact_match"])["exact_match"]
     assert round(five.low, 2) == 0.48  # a bootstrap of five right answers says [1, 1]
+
+
+def test_a_report_saved_before_intervals_named_their_method_is_read() -> None:
+    task, data = pk.load_task("apples"), pk.load_examples("apples")
+    predictor = pk.FewShot(task, shots=0).fit([], pk.ScriptedBackend([" The answer is 5."]))
+    report = pk.evaluate(predictor, data.test[:4], confidence=0.9)
+    old = report.to_dict()
+    for interval in old["metrics"].values():
+        del interval["confidence"], interval["method"]
+    found = pk.Report.model_validate(old)
+    assert {one.confidence for one in found.metrics.values()} == {0.9}
+    assert {one.method for one in found.metrics.values()} == {"not recorded"}
+    assert (found.rows, found.cost, found.scores) == (report.rows, report.cost, report.scores)

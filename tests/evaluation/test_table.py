@@ -18,11 +18,11 @@ NEAR = [0.0, 1.0] * 4 + BASE[8:]
 TABLE = """\
 score on 400 items, paired; differences from 'base'
 
-arm    mean  95 % interval   difference  95 % interval          p  Holm p  verdict    failed
---------------------------------------------------------------------------------------------
-base  0.500  [0.450, 0.550]    baseline                                                    0
-up    0.600  [0.550, 0.648]      +0.100  [+0.072, +0.134]  <.0001  <.0001  better          0
-near  0.510  [0.460, 0.560]      +0.010  [+0.000, +0.025]  0.1250  0.1250  undecided       0
+arm    mean  95 % interval     n  difference  95 % interval          p  Holm p  verdict    failed
+-------------------------------------------------------------------------------------------------
+base  0.500  [0.450, 0.550]  400    baseline                                                    0
+up    0.600  [0.550, 0.648]  400      +0.100  [+0.072, +0.134]  <.0001  <.0001  better          0
+near  0.510  [0.460, 0.560]  400      +0.010  [+0.000, +0.025]  0.1250  0.1250  undecided       0
 
 up is better than base: +0.100 [+0.072, +0.134], Holm p <.0001; 40 items gained, 0 lost, d_z +0.33.
 """

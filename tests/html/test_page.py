@@ -31,7 +31,7 @@ PASSIVE = set(
 )
 ATTRIBUTES = set(
     """lang charset http-equiv content name class dir id href aria-label aria-labelledby role tabindex scope hidden type
-    placeholder autocomplete value for data-winner data-scores data-failed
+    placeholder autocomplete value for data-winner data-scores data-failed data-name
     viewbox x y x1 x2 y1 y2 cx cy r points text-anchor""".split()
 )
 VOID = {"meta", "br", "input"}
@@ -206,6 +206,37 @@ def test_it_says_what_the_record_says(record: pk.Record, page: Page) -> None:
     for fact in (record.data.train.fingerprint, "2 near-duplicates", "2.13.0", "score of the winner: 200 items, labels scored",
                  "1 time", "Seed 0", "+0.0", "the lower bound of LoRA, 0.815", "Linux x86_64", "1,204,331"):  # fmt: skip
         assert fact in shown, fact
+
+
+def test_every_score_gain_and_point_says_its_number_of_items(record: pk.Record, page: Page, text: str) -> None:
+    shown = " ".join(" ".join(page.texts).split()).replace("\xa0", " ")
+    for trial in record.trials:
+        if trial.score is not None:
+            assert f"[{trial.score.low:.3f}, {trial.score.high:.3f}] n = {trial.score.n}" in shown
+        if trial.test is not None:
+            assert f"[{trial.test.low:+.3f}, {trial.test.high:+.3f}] n = {trial.test.items}" in shown
+            assert f">n = {trial.test.items}</text>" in text
+    names = re.findall(r'<text class="name[^>]*>([^<]*)</text>', text)
+    assert len([name for name in names if name.endswith(f", n = {record['LoRA'].score.n}")]) == 2 * len(NAMES)
+    assert "95 % interval, valid at every interim analysis" in shown
+
+
+def test_no_tile_is_empty_and_every_cell_of_the_rungs_has_its_name(text: str) -> None:
+    tiles = re.findall(r"<div><dt>(.*?)</dt><dd><span[^>]*>(.*?)</span>", text.partition("</dl>")[0])
+    assert len(tiles) == 8 and all(name.strip() and value.strip() for name, value in tiles)
+    table = text.partition('<table class="figures">')[2].partition("</table>")[0]
+    heads = re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", table)
+    assert re.findall(r'<td[^>]*data-name="([^"]*)"', table) == heads[1:] * table.count('<th scope="row"')
+
+
+def test_where_nothing_works_the_page_does_not_look_like_a_win(record: pk.Record, text: str) -> None:
+    trouble = render_report(record.model_copy(update={"trouble": "most items are unanswered"}))
+    lost = record.decision.model_copy(update={"winner": None, "stopped": "nothing"})
+    nothing = render_report(record.model_copy(update={"decision": lost}))
+    assert '<body class="trouble">' in trouble and '<body class="trouble">' in nothing and "<body>" in text
+    assert "Best of what was tried" in trouble and ">best so far<" in trouble
+    assert "<dt>Winner</dt>" not in trouble and ">winner<" not in trouble
+    assert "<dt>Winner</dt>" in text and ">winner<" in text
 
 
 def test_headings_are_in_order_and_names_are_unique(page: Page) -> None:

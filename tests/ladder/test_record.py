@@ -74,6 +74,33 @@ def test_unknown_fields_and_wrong_values_are_refused(record: Record, tmp_path: P
             pk.load_record(tmp_path)
 
 
+def test_a_record_of_the_first_release_loads_and_is_shown(tmp_path: Path) -> None:
+    """Written before an interval named its method and before the settings held the retries."""
+    file = Path(__file__).parent / "golden" / "record-format-1.json"
+    record = pk.load_record(file)
+    assert "retries" not in json.loads(file.read_text())["settings"]
+    assert record.settings.retries == 1
+    won = record["2 shots"]
+    assert won.score is not None and (won.score.n, won.score.confidence) == (8, 0.95)
+    assert won.score.method == "exact, for bounded scores"
+    assert record.answer in str(pk.ClimbResult(None, record, None))
+    pk.write_report(record, tmp_path / "report.html")
+    record.save(tmp_path / "record.json")
+    assert pk.load_record(tmp_path) == record
+
+
+def test_it_is_shown_in_a_few_lines(record: Record) -> None:
+    lines = repr(record).splitlines()
+    assert record.answer in lines[0] and len(lines) == 1 + len(record.trials)
+    assert all(trial.rung in line for trial, line in zip(record.trials, lines[1:], strict=True))
+
+
+def test_in_a_notebook_hostile_names_stay_text(record: Record) -> None:
+    trial = record.trials[0].model_copy(update={"rung": "<script>alert(1)</script>"})
+    text = record.model_copy(update={"trials": (trial, *record.trials[1:])})._repr_html_()
+    assert "<script" not in text and "&lt;script&gt;" in text
+
+
 def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:
     with pytest.raises(pk.ArtifactError, match="a decision record must be there, got nothing"):
         pk.load_record(tmp_path)

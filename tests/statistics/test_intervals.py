@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from promptkit import SettingError
-from promptkit.statistics import bootstrap_mean, difference_interval, mean_interval
+from promptkit.statistics import Interval, bootstrap_mean, difference_interval, mean_interval
 from promptkit.statistics.intervals import IntervalMethod
 from promptkit.statistics.significance import score_z
 
@@ -286,3 +287,25 @@ def test_coverage_of_rouge_like_scores_in_long_simulation(kind: str, n: int) -> 
     print(f"{kind}, {n} items: {coverage:.4f}")
     assert 0.935 <= coverage <= 0.965
     assert simulated(kind, n, 2000) >= 0.945
+
+
+@pytest.mark.parametrize("scores", [[1.0, 0.0], [0.5, 0.25], [3.0, 3.0], [3.0, 1.0, 9.0]])
+def test_an_interval_survives_json_infinite_ends_included(scores: list[float]) -> None:
+    found = mean_interval(scores, confidence=0.9)
+    assert Interval.model_validate_json(found.model_dump_json()) == found
+    assert Interval.model_validate(found.model_dump(mode="json")) == found
+    assert found.confidence == 0.9 and found.n == len(scores)
+
+
+def test_an_interval_says_how_it_was_found() -> None:
+    methods = [mean_interval(scores).method for scores in ([1.0, 0.0], [0.5, 0.25], [3.0, 1.0], [3.0, 3.0])]
+    assert methods == ["Clopper-Pearson", "Gaffke", "bootstrap", "unbounded"]
+    assert difference_interval([1.0, 0.0]).method == "score"
+    assert str(mean_interval([1.0] * 100)) == "1.000 [0.964, 1.000]"
+
+
+@pytest.mark.parametrize("change", [{"mean": math.inf}, {"low": math.nan}, {"high": "NaN"}, {"level": 1}])
+def test_what_is_no_interval_is_refused(change: dict[str, object]) -> None:
+    values = mean_interval([1.0, 0.0]).model_dump() | change
+    with pytest.raises(ValidationError):
+        Interval.model_validate(values)

@@ -108,6 +108,11 @@ class LocalBackend:
         self._grammars: Grammars | None = None
         self._adapter_cache = AdapterCache(self._loaded, self.fingerprint)
 
+    def __repr__(self) -> str:
+        weights = next(self._loaded.model.parameters())
+        where = f"dtype={str(weights.dtype).removeprefix('torch.')!r}, device={str(weights.device)!r}"
+        return f"LocalBackend({self.name!r}, {where}, batch_size={self._batch_size})"
+
     def _form(self, chat: bool | None) -> bool:
         template = bool(self._loaded.tokenizer.chat_template)
         if chat is None:
