@@ -5,23 +5,23 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 ITEMS ?= 100
 MINUTES ?= 110
-# What `make demo` climbs: one domain that a prompt solves, one that voting solves, one that needs learned weights.
+# What `make demo` climbs: one task that a prompt solves, one that voting solves, one that needs learned weights.
 DOMAINS ?= chinese apples tone
 TARGET ?= 0.8
 CLIMB = $(RUN)/promptkit climb --target $(TARGET) --test-items $(ITEMS) --folder runs/demo --report runs/demo --resume
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-weights test test-slow lint format bench model clean
+.PHONY: help demo demo-all demo-weights test test-slow lint format docs bench model clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.installed  ## climb from prompt to voting to learned weights on three domains; score prompts on all six
+demo: $(VENV)/.installed  ## climb from prompt to voting to learned weights on three tasks; score prompts on all six
 	$(RUN)/promptkit demo --items $(ITEMS)
 	$(CLIMB) $(DOMAINS)
 
-demo-all: $(VENV)/.installed  ## the same climbs on all six domains (a quarter of an hour)
+demo-all: $(VENV)/.installed  ## the same climbs on all six tasks (a quarter of an hour)
 	$(CLIMB) apples chinese notation products tickets tone
 
 demo-weights: $(VENV)/.installed  ## compare prompts, soft prompts and LoRA over several seeds (an hour)
@@ -43,6 +43,9 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the house style
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
+docs: $(VENV)/.installed-dev  ## build the documentation into site/; warnings are errors, and no network is used
+	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet
+
 bench: $(VENV)/.installed-dev  ## measure what benchmarks/README.md claims
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN)/python $$script; done
 
@@ -50,7 +53,7 @@ model: $(VENV)/.installed  ## rebuild the reference model from nothing (hours on
 	$(RUN)/python examples/reference_model/build.py --minutes $(MINUTES)
 
 clean:  ## remove the environment, caches and built packages
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp tells that an environment is complete; an installation that was cut off leaves none and is done again.
