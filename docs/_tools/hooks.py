@@ -12,6 +12,7 @@ from promptkit.cli.app import app
 
 NAMES = re.compile(r"^<!-- names: ([\w. ]+) -->$", re.MULTILINE)
 COMMANDS = "<!-- commands -->"
+LOADED = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
 
 
 def names_of(modules: str) -> list[str]:
@@ -55,3 +56,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, command_line())
     return NAMES.sub(lambda match: "\n\n".join(f"::: promptkit.{name}" for name in names_of(match[1])), markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Refuses a page that loads something from the network; called by MkDocs for every page that is built."""
+    if found := LOADED.search(output):
+        raise ValueError(f"a page must load nothing from the network, got {found[0]}")
+    return output
