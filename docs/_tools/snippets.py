@@ -24,8 +24,12 @@ SECONDS = re.compile(r"\d+(\.\d+)?(?= ?(s|seconds|min)\b)")
 
 
 def pages() -> list[Path]:
-    """Every Markdown page of the site that has Python in it, and README."""
+    """Every Markdown page of the site that has Python in it, and README.
+
+    Not ``extending.md``: it shows files of ``examples/extending/``, which have tests of their own and register names.
+    """
     found = sorted(path for path in DOCS.rglob("*.md") if "```python" in path.read_text(encoding="utf-8"))
+    found = [path for path in found if path.name != "extending.md"]
     return [DOCS.parent / "README.md", *found]
 
 
