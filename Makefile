@@ -12,7 +12,7 @@ CLIMB = $(RUN)/promptkit climb --target $(TARGET) --test-items $(ITEMS) --folder
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-weights test test-slow lint format bench model clean
+.PHONY: help demo demo-all demo-weights test test-slow lint format docs bench model clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,9 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the house style
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
+docs: $(VENV)/.installed-dev  ## build the documentation into site/; warnings are errors, and no network is used
+	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet
+
 bench: $(VENV)/.installed-dev  ## measure what benchmarks/README.md claims
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN)/python $$script; done
 
@@ -50,7 +53,7 @@ model: $(VENV)/.installed  ## rebuild the reference model from nothing (hours on
 	$(RUN)/python examples/reference_model/build.py --minutes $(MINUTES)
 
 clean:  ## remove the environment, caches and built packages
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp tells that an environment is complete; an installation that was cut off leaves none and is done again.

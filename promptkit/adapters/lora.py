@@ -29,6 +29,9 @@ __all__ = ["LoRA"]
 class LoRA:
     """Low-rank changes of a frozen model's linear layers. The most expensive rung: it teaches what no prompt can say.
 
+    A linear layer ``y = W x`` becomes ``y = W x + (alpha / rank) B A x``: ``W`` (out, in) stays as it is, ``A`` (rank,
+    in) and ``B`` (out, rank) are learned, and ``B`` starts at zero, so that training starts from the base model.
+
     The model is never changed: every request names its weights, so base, soft prompts and several LoRAs answer side by
     side. Variants: ``lora``; ``rslora`` (scale alpha / sqrt(rank), Kalajdzievski 2023, arXiv 2312.03732); ``dora``
     (direction and size apart, Liu et al. 2024, arXiv 2402.09353); ``adalora`` (ranks given to the layers that need
