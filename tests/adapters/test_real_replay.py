@@ -8,8 +8,7 @@ import pytest
 
 from promptkit import BetaStop, ChainOfThought, ScriptedBackend, WindowStop
 from promptkit.types import Request
-
-from ..replays import MISSING, REAL, TABLE, TASK, accuracy, answering, queries, stored
+from tests.support.replays import MISSING, REAL, TABLE, TASK, accuracy, answering, queries, stored
 
 pytestmark = pytest.mark.skipif(not REAL, reason=MISSING)
 

@@ -24,8 +24,8 @@ from promptkit import (
 )
 from promptkit.adapters.plan import VotePlan
 from promptkit.adapters.voting import wave_size
-from promptkit.testing import ScriptedServer
 from promptkit.types import Completion, Prediction, Request
+from tests.support.server import ScriptedServer
 
 TASK = load_task("apples")
 READER = TASK.parser("reasoned")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,13 +22,10 @@ from promptkit import (
     UnsupportedError,
 )
 from promptkit.backends.cached import CacheStats
-from promptkit.testing import ScriptedServer, check_adapter
+from promptkit.testing import check_adapter
 from promptkit.types import Completion, Reply, Usage
-
-spec = importlib.util.spec_from_file_location("learned_for_caches", Path(__file__).with_name("learned.py"))
-assert spec and spec.loader
-learned = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(learned)
+from tests.support import learned
+from tests.support.server import ScriptedServer
 
 
 def ask(text: str = "q", *samples: int, **sampling: Any) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import promptkit as pk
-from promptkit.testing import ScriptedServer
+from tests.support.server import ScriptedServer
 
 
 def test_the_prompting_rungs_climb_on_a_server(tmp_path: Path) -> None:

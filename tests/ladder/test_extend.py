@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulation import climb, make_data, model, rungs, verdicts
 
 import promptkit as pk
 from promptkit.ladder.table import table
+from tests.support.simulation import climb, make_data, model, rungs, verdicts
 
 LADDER = (0.3, 0.35, 0.9)
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from simulation import answer, climb, make_data, model, rung, rungs
 
 import promptkit as pk
 from promptkit.ladder.journal import Journal
-
-CHILD = Path(__file__).with_name("counting_climb.py")
+from tests.support import ROOT, program
+from tests.support.simulation import answer, climb, make_data, model, rung, rungs
 
 
 class Cut(BaseException):
@@ -218,8 +216,8 @@ def test_two_processes_cannot_share_a_folder(tmp_path: Path) -> None:
 
 def start(folder: Path, pause: float = 0.0) -> subprocess.Popen[bytes]:
     """Starts a climb in a process of its own, which counts its calls in a file."""
-    command = [sys.executable, str(CHILD), str(folder), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = program("counting_climb", folder, pause)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
 
 
 def wait_for(file: Path, child: subprocess.Popen[bytes]) -> None:

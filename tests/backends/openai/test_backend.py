@@ -28,8 +28,8 @@ from promptkit import (
 from promptkit.backends.base import Backend
 from promptkit.backends.openai.backend import UNKNOWN_WINDOW, _reported
 from promptkit.backends.openai.errors import RefusalError
-from promptkit.testing import ScriptedServer
 from promptkit.types import Message, Weights
+from tests.support.server import ScriptedServer
 
 Serve = Callable[..., tuple[ScriptedServer, RemoteBackend]]
 

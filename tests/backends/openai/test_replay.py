@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from promptkit import BetaStop, ChainOfThought, RemoteBackend, ScriptedBackend, WindowStop
-from promptkit.testing import ScriptedServer
-
-from ...replays import MISSING, REAL, TABLE, TASK, accuracy, answering, queries, stored
+from tests.support.replays import MISSING, REAL, TABLE, TASK, accuracy, answering, queries, stored
+from tests.support.server import ScriptedServer
 
 pytestmark = pytest.mark.skipif(not REAL, reason=MISSING)
 
