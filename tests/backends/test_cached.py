@@ -24,7 +24,7 @@ from promptkit import (
 from promptkit.backends.cached import CacheStats
 from promptkit.testing import check_adapter
 from promptkit.types import Completion, Reply, Usage
-from tests.support import learned
+from tests.support import learned, shipped
 from tests.support.server import ScriptedServer
 
 
@@ -245,7 +245,7 @@ def test_a_model_that_cannot_stream_says_so(model: ScriptedBackend, path: Path) 
 
 @pytest.mark.parametrize("seeds", [True, False])
 def test_a_vote_that_is_repeated_asks_nothing(path: Path, seeds: bool) -> None:
-    data, task = pk.load_examples("apples"), pk.load_task("apples")
+    data, task = shipped("apples"), pk.load_task("apples")
     server = ScriptedServer(ScriptedBackend([" The answer is 5.", " The answer is 6."]))
     with (
         server,
@@ -262,7 +262,7 @@ def test_a_vote_that_is_repeated_asks_nothing(path: Path, seeds: bool) -> None:
 
 
 def test_adapters_keep_their_contract_over_a_cache_of_a_server(path: Path) -> None:
-    data, task = pk.load_examples("apples"), pk.load_task("apples")
+    data, task = shipped("apples"), pk.load_task("apples")
     server = ScriptedServer(ScriptedBackend([" The answer is 5.", " The answer is 6."]))
     with server, RemoteBackend(server.base_url, "scripted") as remote, CachedBackend(remote, path) as backend:
         check_adapter(pk.ChainOfThought(task, shots=1, samples=3), data.train[:20], backend)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+
+import promptkit as pk
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,3 +24,9 @@ def run_program(name: str, *arguments: object) -> subprocess.CompletedProcess[st
     return subprocess.run(
         program(name, *arguments), capture_output=True, text=True, cwd=ROOT, env=environment, check=False
     )
+
+
+@cache
+def shipped(domain: str) -> pk.Data:
+    """The data of a shipped domain, loaded and searched for leaks once in a process."""
+    return pk.load_examples(domain)
