@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_soft_prompt_and_lora_are_trained_once_through_a_crash(tmp_path: Path, trainings: list[str]) -> None:
-    task, backend = pk.load_task("tone"), pk.LocalBackend("reference")
+def test_soft_prompt_and_lora_are_trained_once_through_a_crash(
+    tmp_path: Path, trainings: list[str], backend_of: Callable[..., pk.LocalBackend]
+) -> None:
+    task, backend = pk.load_task("tone"), backend_of("llama")
     data = short(shipped("tone"), 24, 6, 4)
     rungs = [
         pk.FewShot(task, shots=0),
@@ -74,9 +77,12 @@ def test_soft_prompt_and_lora_are_trained_once_through_a_crash(tmp_path: Path, t
 
 
 def test_weights_climb_behind_a_cache_which_changes_no_score_and_no_cost_in_tokens(
-    tmp_path: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    trainings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    backend_of: Callable[..., pk.LocalBackend],
 ) -> None:
-    task, backend = pk.load_task("tone"), pk.LocalBackend("reference", device="cpu")
+    task, backend = pk.load_task("tone"), backend_of("llama")
     data = short(shipped("tone"), 24, 6, 4)
     options: dict[str, Any] = {
         "rungs": [

@@ -14,25 +14,7 @@ import pytest
 import promptkit as pk
 from promptkit.ladder.journal import Journal
 from tests.support import ROOT, program
-from tests.support.simulation import answer, climb, make_data, model, rung, rungs
-
-
-class Cut(BaseException):
-    """What a kill looks like from inside: nobody catches it."""
-
-
-def cut_after(calls: int) -> pk.ScriptedBackend:
-    """A model that is cut off in the middle of a call."""
-    left = [calls]
-
-    def script(request: pk.Request, index: int) -> str:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Cut
-        return answer(request, index)
-
-    return pk.ScriptedBackend(script, name="sums")
-
+from tests.support.simulation import Cut, answer, climb, cut_after, make_data, model, rung, rungs
 
 LADDER = (0.3, 0.35, 0.9)
 
