@@ -11,7 +11,7 @@ from tests.support.server import ScriptedServer
 
 def test_the_prompting_rungs_climb_on_a_server(tmp_path: Path) -> None:
     task, data = pk.load_task("apples"), shipped("apples")
-    small = pk.Data(train=data.train[:40], dev=data.dev[:40], test=data.test[:20])
+    small = pk.Data(train=data.train[:120], dev=data.dev[:40], test=data.test[:40])
     targets = {example.query.fields["question"]: example.target for split in data for example in split}
 
     def answer(request: pk.Request, index: int) -> str:
