@@ -27,8 +27,8 @@ demo-all: $(VENV)/.installed  ## the same climbs on all six tasks (a quarter of 
 demo-weights: $(VENV)/.installed  ## compare prompts, soft prompts and LoRA over several seeds (an hour)
 	$(RUN)/python examples/weights_table.py
 
-test: $(VENV)/.installed-dev  ## run the tests
-	$(RUN)/python -m pytest
+test: $(VENV)/.installed-dev  ## run the tests, in as many processes as there are CPUs, at most four
+	$(RUN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test-slow: $(VENV)/.installed-dev  ## run the tests that take more than a few seconds each
 	$(RUN)/python -m pytest -m slow

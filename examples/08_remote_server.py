@@ -12,8 +12,9 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+from chat_server import serve
+
 import promptkit as pk
-from promptkit.testing import ScriptedServer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--items", type=int, default=30)
@@ -26,20 +27,17 @@ task, data = pk.load_task("apples"), pk.load_examples("apples")
 targets = {example.query.fields["question"]: example.target for example in data.test}
 
 
-def script(request: pk.Request, index: int) -> str:
+def answer(messages: list[str], index: int) -> str:
     """What the scripted server says: it knows the answers, and which way of asking it was asked."""
-    *_, shown, last = request.prompt.messages
-    question = next(text for text in targets if text in last.content)
-    right, reasoned = int(targets[question]), len(shown.content) > 20
+    *_, shown, last = messages
+    question = next(text for text in targets if text in last)
+    right, reasoned = int(targets[question]), len(shown) > 20
     slip = (len(question) + index) % 3 == 0 if reasoned else True
     return f"{'Step by step. ' * reasoned}The answer is {right + slip}."
 
 
 with contextlib.ExitStack() as stack:
-    url = options.base_url
-    if not url:
-        server = ScriptedServer(pk.ScriptedBackend(script, context_window=8192), fault_rate=0.1, fault_kinds=["503"])
-        url = stack.enter_context(server).base_url
+    url = options.base_url or stack.enter_context(serve(answer, fail_every=10))
     remote = stack.enter_context(pk.RemoteBackend(url, options.model, api_key_env=options.api_key_env, backoff=0.05))
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     backend = stack.enter_context(pk.CachedBackend(remote, Path(folder) / "answers.sqlite"))

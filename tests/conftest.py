@@ -1,14 +1,19 @@
-"""Settings of all tests."""
+"""Settings and tiny models of all tests."""
 
 from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from promptkit import registry
+from tests.support.models import tiny_model, tiny_tokenizer
 
 # The models of the tests are tiny: threads cost them more than they give, and far more on a busy machine. Set before
 # torch is imported; processes that tests start inherit it.
@@ -26,3 +31,27 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.import_module(f"promptkit.{module}")  # or what they register would be forgotten, too
     monkeypatch.setattr(registry, "_found", {group: dict(pieces) for group, pieces in registry._found.items()})
     monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function ``tiny(kind, **config)`` that returns the folder of a tiny model."""
+    return partial(tiny_model, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def backend_of(tiny: Callable[..., Path]) -> Callable[..., Any]:
+    """A function ``backend_of(kind, **config)`` that returns a backend on a tiny model, loaded once."""
+    from promptkit.backends import LocalBackend
+
+    @cache
+    def load(kind: str, options: tuple[tuple[str, Any], ...]) -> LocalBackend:
+        return LocalBackend(tiny(kind, **dict(options)), device="cpu")
+
+    return lambda kind="llama", **options: load(kind, tuple(sorted(options.items())))
+
+
+@pytest.fixture(scope="session")
+def make_tokenizer() -> Callable[..., Any]:
+    """The function ``make_tokenizer(chat=, bos=, closing=)``."""
+    return tiny_tokenizer

@@ -14,6 +14,7 @@ from promptkit import BackendError, BetaStop, ChainOfThought, DataError, Scripte
 from promptkit.adapters import Plan, PlanPredictor, adapter_from_settings, adapter_settings
 from promptkit.adapters.plan import Aggregation
 from promptkit.types import Query, Request
+from tests.support import shipped
 
 TASK = pk.load_task("apples")
 ASKED = {"question": "Ann has 2 pears and finds 3. How many pears has she?"}
@@ -106,7 +107,7 @@ def test_hidden_reasoning_stands_nowhere_in_the_prediction() -> None:
 
 
 def test_demonstrations_show_their_rationales() -> None:
-    data = pk.load_examples("apples")
+    data = shipped("apples")
     backend = ScriptedBackend(FOUR)
     predictor = ChainOfThought(TASK, shots=3, samples=4).fit(data.train, backend, dev=data.dev)
     prediction = predictor.predict([data.test[0].query])[0]
@@ -119,7 +120,7 @@ def test_demonstrations_show_their_rationales() -> None:
 
 
 def test_chat_models_reason_too() -> None:
-    data = pk.load_examples("apples")
+    data = shipped("apples")
     backend = ScriptedBackend(FOUR, chat=True)
     prediction = ChainOfThought(TASK, shots=2, samples=3).fit(data.train, backend).predict([ASKED])[0]
     assert [m.role for m in backend.requests[0].prompt.messages] == ["system", *["user", "assistant"] * 2, "user"]
@@ -158,7 +159,7 @@ def test_a_failing_question_costs_only_itself() -> None:
 
 
 def test_a_saved_predictor_votes_as_before(tmp_path: Path) -> None:
-    data, backend = pk.load_examples("apples"), ScriptedBackend(FOUR)
+    data, backend = shipped("apples"), ScriptedBackend(FOUR)
     adapter = ChainOfThought(TASK, shots=2, samples=9, vote="distinct", stop=WindowStop(3), tie="first", near=0.5)
     predictor = adapter.fit(data.train, backend)
     predictor.save(tmp_path / "voter")
@@ -237,7 +238,7 @@ def test_too_few_rationales_say_what_to_do() -> None:
     ):
         ChainOfThought(TASK, shots=2).fit(bare, ScriptedBackend())
     with pytest.raises(DataError, match="test"):
-        ChainOfThought(TASK, shots=2).fit(pk.load_examples("apples").test, ScriptedBackend())
+        ChainOfThought(TASK, shots=2).fit(shipped("apples").test, ScriptedBackend())
 
 
 class Telling(ScriptedBackend):

@@ -7,10 +7,11 @@ import re
 import pytest
 
 import promptkit as pk
-from promptkit import DataError, FewShot, ScriptedBackend, SettingError, load_examples, load_task
+from promptkit import DataError, FewShot, ScriptedBackend, SettingError, load_task
 from promptkit.adapters import adapter_from_settings, adapter_settings
 from promptkit.data import Split
 from promptkit.types import Example, Query, Request
+from tests.support import shipped
 
 TASK = load_task("tickets")
 POOL = [Example(Query({"message": f"message number {i}"}, f"t{i}"), (TASK.labels[i % 6],)) for i in range(30)]
@@ -51,7 +52,7 @@ def test_a_test_split_is_refused_as_demonstrations() -> None:
 
 
 def test_no_test_row_ever_stands_in_a_demonstration_slot() -> None:
-    data = load_examples("tickets")
+    data = shipped("tickets")
     backend = ScriptedBackend([" Harbor\n\n"], context_window=100_000)
     for select in ("random", "balanced", "nearest", "diverse"):
         predictor = FewShot(TASK, shots=8, select=select).fit(data.train, backend, seed=3)
@@ -133,7 +134,7 @@ def test_reasoned_demonstrations_need_rationales() -> None:
 
 
 def test_reasoned_prompts_show_the_reasoning_and_read_the_answer_after_it() -> None:
-    data = load_examples("apples")
+    data = shipped("apples")
     backend = ScriptedBackend([" 2 + 3 = 5. The answer is 5.\n\n"])
     predictor = FewShot(load_task("apples"), shots=2, ask="reasoned").fit(data.train, backend)
     prediction = predictor.predict([data.test[0].query])[0]

@@ -18,14 +18,14 @@ from promptkit import (
     ScriptedBackend,
     UnsupportedError,
     WindowStop,
-    load_examples,
     load_task,
     vote,
 )
 from promptkit.adapters.plan import Aggregation
 from promptkit.adapters.voting import wave_size
-from promptkit.testing import ScriptedServer
 from promptkit.types import Completion, Prediction, Request
+from tests.support import shipped
+from tests.support.server import ScriptedServer
 
 TASK = load_task("apples")
 READER = TASK.parser("reasoned")
@@ -146,7 +146,7 @@ def test_questions_do_not_disturb_each_other(stop: str) -> None:
 
 
 def test_weighted_votes_without_logprobs_are_refused_before_anything_is_paid(tmp_path: Path) -> None:
-    data = load_examples("apples")
+    data = shipped("apples")
     queries = [example.query for example in data.test[:3]]
     adapter = ChainOfThought(TASK, shots=1, samples=3, vote="weighted")
     with ScriptedServer(ScriptedBackend(["It is so. The answer is 5."], chat=True)) as server:

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 import promptkit as pk
+from benchmarks import router as router_benchmark
 from promptkit.assistants import Questions
 from promptkit.assistants.router import KEPT, _threshold
 
@@ -113,26 +112,15 @@ def test_the_threshold_is_the_best_and_highest() -> None:
     assert (own >= _threshold(own, np.full(50, 0.8))).mean() >= KEPT  # never at the cost of its own questions
 
 
-def benchmark() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "router.py"
-    spec = importlib.util.spec_from_file_location("router_benchmark", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_shipped_domains_are_told_apart_and_strangers_refused() -> None:
-    script = benchmark()
-    desk = script.shipped_desk()
+    desk = router_benchmark.shipped_desk()
     right = Counter[str]()
     for name in pk.list_tasks():
-        items = script.items_of(name)[:150]
+        items = router_benchmark.items_of(name)[:150]
         right[name] = sum(desk.route(fields) == name for fields in items)
         assert right[name] / len(items) >= 0.93, name
     assert right.total() / (150 * 6) >= 0.95
-    questions = script.outside(6)
+    questions = router_benchmark.outside(6)
     assert len(questions) >= 120
     assert len({kind for kind, _ in questions}) == 30
     seen = {text for name in pk.list_tasks() for text in (*desk.assistants[name].routing().dev,)}

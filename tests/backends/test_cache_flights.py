@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from promptkit.backends import cache_flights
 from promptkit.backends.cache_flights import Flights
 from promptkit.backends.store import Store
 from promptkit.types import ScoreRequest
+from tests.support import run_program
 
 
 class Slow:
@@ -242,11 +241,7 @@ def test_a_claim_from_another_age_of_the_clock_is_void(path: Path, monkeypatch: 
 
 
 def share(folder: Path, processes: int, questions: int, kills: int) -> dict[str, int]:
-    program = Path(__file__).with_name("sharing_children.py")
-    done = subprocess.run(
-        [sys.executable, str(program), str(folder), str(processes), str(questions), str(kills)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_program("sharing_children", folder, processes, questions, kills)
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout)
     return found

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,13 +22,10 @@ from promptkit import (
     UnsupportedError,
 )
 from promptkit.backends.cached import CacheStats
-from promptkit.testing import ScriptedServer, check_adapter
+from promptkit.testing import check_adapter
 from promptkit.types import Completion, Reply, Usage
-
-spec = importlib.util.spec_from_file_location("learned_for_caches", Path(__file__).with_name("learned.py"))
-assert spec and spec.loader
-learned = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(learned)
+from tests.support import learned, shipped
+from tests.support.server import ScriptedServer
 
 
 def ask(text: str = "q", *samples: int, **sampling: Any) -> Request:
@@ -249,7 +245,7 @@ def test_a_model_that_cannot_stream_says_so(model: ScriptedBackend, path: Path) 
 
 @pytest.mark.parametrize("seeds", [True, False])
 def test_a_vote_that_is_repeated_asks_nothing(path: Path, seeds: bool) -> None:
-    data, task = pk.load_examples("apples"), pk.load_task("apples")
+    data, task = shipped("apples"), pk.load_task("apples")
     server = ScriptedServer(ScriptedBackend([" The answer is 5.", " The answer is 6."]))
     with (
         server,
@@ -266,7 +262,7 @@ def test_a_vote_that_is_repeated_asks_nothing(path: Path, seeds: bool) -> None:
 
 
 def test_adapters_keep_their_contract_over_a_cache_of_a_server(path: Path) -> None:
-    data, task = pk.load_examples("apples"), pk.load_task("apples")
+    data, task = shipped("apples"), pk.load_task("apples")
     server = ScriptedServer(ScriptedBackend([" The answer is 5.", " The answer is 6."]))
     with server, RemoteBackend(server.base_url, "scripted") as remote, CachedBackend(remote, path) as backend:
         check_adapter(pk.ChainOfThought(task, shots=1, samples=3), data.train[:20], backend)

@@ -17,6 +17,7 @@ import pytest
 from promptkit import CachedBackend, Prompt, Request, ScriptedBackend
 from promptkit.backends.store import Store
 from promptkit.errors import SettingError
+from tests.support import run_program
 
 LARGE = 2**30
 
@@ -274,14 +275,9 @@ def test_a_full_disk_is_one_warning_and_what_was_stored_stays_good(path: Path, r
         assert Store(path, LARGE).get([key(n) for n in range(20)]) == {key(n): n for n in range(20)}
 
 
-CHILDREN = Path(__file__).with_name("cache_children.py")
-
-
 def children(*arguments: object) -> str:
     """Runs the program that forks and kills writers; returns what it found."""
-    run = subprocess.run(
-        [sys.executable, str(CHILDREN), *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    run = run_program("cache_children", *arguments)
     assert (run.returncode, run.stderr) == (0, ""), run.stderr[-3000:]
     assert run.stdout.endswith("ok\n")
     return run.stdout

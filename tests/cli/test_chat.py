@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import promptkit as pk
-from promptkit.testing import ScriptedServer
+from tests.support.server import ScriptedServer
 
 from .conftest import Run
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import promptkit as pk
-from promptkit.testing import ScriptedServer
+from tests.support.server import ScriptedServer
 
 LADDER = ("--rungs", "zero-shot", "--folds", "0", "--model", "scripted")
 

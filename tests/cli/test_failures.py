@@ -11,7 +11,7 @@ import pytest
 
 import promptkit as pk
 from promptkit.cli.failures import FAILED, NOTHING, distinct, exit_code
-from promptkit.testing import ScriptedServer
+from tests.support.server import ScriptedServer
 
 from .conftest import Run
 

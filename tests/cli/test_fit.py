@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +14,6 @@ import promptkit as pk
 from promptkit.cli.show import Bar
 
 from .conftest import Run
-
-_SPEC = importlib.util.spec_from_file_location("tiny_models_of_cli", Path(__file__).parents[1] / "backends/conftest.py")
-assert _SPEC is not None and _SPEC.loader is not None
-models = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(models)
-tiny = models.tiny
 
 QUICK = ("--epochs", "1", "--set", "max_new_tokens=4", "--set", "precision=float32", "--set", "batch_size=4")
 

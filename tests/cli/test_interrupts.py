@@ -15,7 +15,7 @@ import pytest
 
 import promptkit as pk
 from promptkit.cli.interrupts import advice
-from promptkit.testing import ScriptedServer
+from tests.support.server import ScriptedServer
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are other on Windows")
 

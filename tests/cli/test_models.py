@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import promptkit as pk
-from promptkit.testing import ScriptedServer
+from tests.support.server import ScriptedServer
 
 KEY = "sk-canary-40af31"
 

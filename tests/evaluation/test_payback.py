@@ -18,8 +18,9 @@ from promptkit import DataError, SettingError
 from promptkit.evaluation import Payback
 from promptkit.evaluation.scoring import Cost
 from promptkit.types import Usage
+from tests.support import shipped
 
-TASK, DATA = pk.load_task("apples"), pk.load_examples("apples")
+TASK, DATA = pk.load_task("apples"), shipped("apples")
 
 
 def fitted(shots: int, training: Any = None) -> Any:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import promptkit as pk
+from tests.support import shipped
 
 BASE = [0.0] * 200 + [1.0] * 200
 UP = [0.0] * 160 + [1.0] * 240
@@ -57,7 +58,7 @@ def test_nothing_to_decide_is_said() -> None:
 
 
 def test_costs_stand_beside_the_scores() -> None:
-    task, data = pk.load_task("apples"), pk.load_examples("apples")
+    task, data = pk.load_task("apples"), shipped("apples")
     backend = pk.ScriptedBackend(lambda request, index: " The answer is 5.\n\n")
     arms = {f"{k} shots": pk.FewShot(task, shots=k).fit(data.train, backend) for k in (0, 2)}
     found = pk.compare(arms, data.test[:10])

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples" / "reference_model"))
-
-from textgen.documents import draw_document  # noqa: E402
-from textgen.problems import KINDS, ROUTES, draw_problem, number_words, reason  # noqa: E402
-from textgen.rewriting import RULES, House, draw_plain  # noqa: E402
-from textgen.words import RESERVED, held_out, pseudo_word  # noqa: E402
+from examples.reference_model.textgen.documents import draw_document
+from examples.reference_model.textgen.problems import KINDS, ROUTES, draw_problem, number_words, reason
+from examples.reference_model.textgen.rewriting import RULES, House, draw_plain
+from examples.reference_model.textgen.words import RESERVED, held_out, pseudo_word
+from tests.support import ROOT
 
 
 def text(seed: int, documents: int = 400) -> str:

@@ -8,7 +8,6 @@ import itertools
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,11 +16,8 @@ from pathlib import Path
 import pytest
 
 from promptkit.html import render_report
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from hostile import HOSTILE
-from sample import sample
+from tests.support.hostile import HOSTILE
+from tests.support.sample import sample
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 

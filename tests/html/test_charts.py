@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,10 +13,7 @@ from promptkit.html import charts
 from promptkit.html.arms import Arm, frontier, judged_arms
 from promptkit.html.payback import asked, fitted, paybacks
 from promptkit.html.scales import linear, logarithmic
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from sample import NAMES, sample
+from tests.support.sample import NAMES, sample
 
 UNITS = ("tokens", "seconds")
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from promptkit.html.arms import judged_arms
 from promptkit.html.items import side_by_side
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from sample import sample
+from tests.support.sample import sample
 
 
 def test_every_item_has_a_row_and_differences_come_first() -> None:

@@ -7,7 +7,6 @@ import hashlib
 import html
 import itertools
 import re
-import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,11 +16,8 @@ import pytest
 import promptkit as pk
 from promptkit.html import render_report, write_report
 from promptkit.html.text import visible
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from hostile import HOSTILE
-from sample import LABELS, NAMES, TOPICS, sample
+from tests.support.hostile import HOSTILE
+from tests.support.sample import LABELS, NAMES, TOPICS, sample
 
 OWN = {"script": 1, "style": 1, "meta": 4, "title": 1}
 PASSIVE = set(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import promptkit as pk
-from promptkit.testing import ScriptedServer
+from tests.support import shipped
+from tests.support.server import ScriptedServer
 
 
 def test_the_prompting_rungs_climb_on_a_server(tmp_path: Path) -> None:
-    task, data = pk.load_task("apples"), pk.load_examples("apples")
+    task, data = pk.load_task("apples"), shipped("apples")
     small = pk.Data(train=data.train[:120], dev=data.dev[:40], test=data.test[:40])
     targets = {example.query.fields["question"]: example.target for split in data for example in split}
 

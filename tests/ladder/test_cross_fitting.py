@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from simulation import climb, examples, make_data, rung, verdicts
 
 import promptkit as pk
 from promptkit.ladder.cross_fitting import Pool, make_pool
+from tests.support.simulation import climb, examples, make_data, rung, verdicts
 
 
 def split(name: str, numbers: list[int]) -> pk.Split:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from simulation import climb, make_data, rung
 
 import promptkit as pk
 from promptkit.ladder.cross_fitting import make_pool
+from tests.support.simulation import climb, make_data, rung
 
 
 def grouped(data: pk.Data, size: int) -> pk.Data:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
-from simulation import TASK, answer, climb, make_data, model, rung
 
 import promptkit as pk
+from tests.support.simulation import TASK, answer, climb, make_data, model, rung
 
 LABELS = "01"
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from simulation import climb
 
 import promptkit as pk
 from promptkit.ladder.record import FORMAT, UNSTEADY, Record
+from tests.support.simulation import climb
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_numbers_that_are_not_finite_are_never_written(record: Record, tmp_path:
 
 
 def test_what_a_fit_found_out_may_hold_any_number(tmp_path: Path) -> None:
-    from simulation import rung
+    from tests.support.simulation import rung
 
     class Odd:
         def fit(self, examples, backend, *, dev=None, seed=0):  # type: ignore[no-untyped-def]

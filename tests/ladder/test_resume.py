@@ -5,36 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from simulation import answer, climb, make_data, model, rung, rungs
 
 import promptkit as pk
 from promptkit.ladder.journal import Journal
-
-CHILD = Path(__file__).with_name("counting_climb.py")
-
-
-class Cut(BaseException):
-    """What a kill looks like from inside: nobody catches it."""
-
-
-def cut_after(calls: int) -> pk.ScriptedBackend:
-    """A model that is cut off in the middle of a call."""
-    left = [calls]
-
-    def script(request: pk.Request, index: int) -> str:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Cut
-        return answer(request, index)
-
-    return pk.ScriptedBackend(script, name="sums")
-
+from tests.support import ROOT, program
+from tests.support.simulation import Cut, answer, climb, cut_after, make_data, model, rung, rungs
 
 LADDER = (0.3, 0.35, 0.9)
 
@@ -218,8 +198,8 @@ def test_two_processes_cannot_share_a_folder(tmp_path: Path) -> None:
 
 def start(folder: Path, pause: float = 0.0) -> subprocess.Popen[bytes]:
     """Starts a climb in a process of its own, which counts its calls in a file."""
-    command = [sys.executable, str(CHILD), str(folder), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = program("counting_climb", folder, pause)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
 
 
 def wait_for(file: Path, child: subprocess.Popen[bytes]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulation import TASK, climb, examples, make_data, model, rung
 
 import promptkit as pk
 from promptkit.ladder.rungs import Prior, Ready, Rung, default_rungs, describe, make_rungs
+from tests.support.simulation import TASK, climb, examples, make_data, model, rung
 
 TRAIN = examples(40)
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from benchmarks import ladder_power as power
 from promptkit.ladder.bounds import ConfidenceSequence, can_win
 from promptkit.ladder.sequential_test import SequentialTest
 from promptkit.statistics import above
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import ladder_power as power
 
 BLOCK = 20
 

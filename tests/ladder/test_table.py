@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from simulation import climb, make_data
 
 import promptkit as pk
 from promptkit.ladder.table import table
+from tests.support.simulation import climb, make_data
 
 
 @pytest.fixture(scope="module")

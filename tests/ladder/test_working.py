@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from simulation import TASK, answer, climb, make_data, model, rung
 
 import promptkit as pk
 from promptkit.html import render_report
 from promptkit.ladder.facts import Item, ItemResult
 from promptkit.ladder.working import best_constant, why_nothing_works
+from tests.support.simulation import TASK, answer, climb, make_data, model, rung
 
 
 def items(targets: list[str]) -> dict[str, Item]:

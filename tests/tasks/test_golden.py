@@ -1,6 +1,6 @@
 """The rendered prompt of every shipped task, byte for byte.
 
-After a wanted change, rewrite the pinned texts with ``python tests/tasks/test_golden.py`` and read the difference.
+After a wanted change, rewrite the pinned texts with ``python -m tests.tasks.test_golden`` and read the difference.
 """
 
 from __future__ import annotations

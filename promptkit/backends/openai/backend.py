@@ -91,12 +91,9 @@ class RemoteBackend:
         SettingError: A setting is out of range, or the key is not there.
 
     Example:
-        >>> from promptkit import ScriptedBackend
-        >>> from promptkit.testing import ScriptedServer
-        >>> with ScriptedServer(ScriptedBackend([" Paris"])) as server:
-        ...     backend = RemoteBackend(server.base_url, "scripted")
-        ...     backend.generate([Request(Prompt(text="The capital of France is"))])[0].completions[0].text
-        ...     backend.close()
+        >>> with RemoteBackend("http://localhost:8000/v1", "my-model", max_concurrency=8) as backend:
+        ...     request = Request(Prompt(text="The capital of France is"))
+        ...     backend.generate([request])[0].completions[0].text  # doctest: +SKIP
         ' Paris'
     """
 

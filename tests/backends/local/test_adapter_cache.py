@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +12,7 @@ from promptkit.backends.local import adapter_cache as local_shelf
 from promptkit.backends.local.adapter_cache import AdapterCache
 from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import ArtifactError, SettingError, UnsupportedError
-
-spec = importlib.util.spec_from_file_location("learned", Path(__file__).parents[1] / "learned.py")
-assert spec and spec.loader
-learned = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(learned)
+from tests.support import learned
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,11 +19,7 @@ from promptkit.backends.local.adapters import fold_lora, prefix_layers, soft_vec
 from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import ArtifactError
 from promptkit.types import Weights
-
-spec = importlib.util.spec_from_file_location("learned", Path(__file__).parents[1] / "learned.py")
-assert spec and spec.loader
-learned = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(learned)
+from tests.support import learned
 
 Q = "model.layers.0.self_attn.q_proj"
 

@@ -11,7 +11,8 @@ from promptkit.backends.local.tokenizer import TokenCodec
 from promptkit.errors import UnsupportedError
 from promptkit.tasks.template_policy import rendering
 from promptkit.types import Message, Prompt
-from tests.backends.chat_templates import BOMBS, FAMILIES
+from tests.support import ROOT
+from tests.support.chat_templates import BOMBS, FAMILIES
 
 ROLES = {
     "user": ["user"],
@@ -69,12 +70,11 @@ LIMITED = """
 import resource, sys
 from promptkit.backends.local.chat_template import render_chat
 from promptkit.types import Message
-sys.path.insert(0, {tests!r})
-from chat_templates import BOMBS
+from tests.support.chat_templates import BOMBS
 
 class Codec:
     control = frozenset()
-    special_tokens_map = {{}}
+    special_tokens_map = {}
     def __init__(self, source):
         self.tokenizer, self.chat_template = self, source
     def get_chat_template(self):
@@ -102,9 +102,8 @@ for name, source in BOMBS.items():
 
 
 def limited(*names: str) -> subprocess.CompletedProcess[str]:
-    code = LIMITED.format(tests=__file__.rpartition("/")[0])
     return subprocess.run(
-        [sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", LIMITED, *names], capture_output=True, text=True, timeout=240, cwd=ROOT, check=False
     )
 
 

@@ -19,8 +19,7 @@ from promptkit.backends.local.backend import LocalBackend
 from promptkit.backends.local.constrained import Grammars, Guide
 from promptkit.errors import MissingExtraError, SettingError, UnsupportedError
 from promptkit.types import Completion, Prompt, Request, Sampling
-
-from ..conftest import tiny_tokenizer
+from tests.support.models import tiny_tokenizer
 
 
 class Colour(enum.Enum):

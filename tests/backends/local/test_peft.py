@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 from collections.abc import Callable
 from functools import cache
@@ -18,11 +17,7 @@ from safetensors.numpy import save_file
 from promptkit.backends.local.adapters import fold_lora
 from promptkit.backends.local.backend import LocalBackend
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest, Weights
-
-spec = importlib.util.spec_from_file_location("learned", Path(__file__).parents[1] / "learned.py")
-assert spec and spec.loader
-learned = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(learned)
+from tests.support import learned
 
 TEXTS = ["Question: Jane has 2 apples. She bought 3 more.\nAnswer:", "Review: dull.\nLabel:"]
 LABELS = (" a", "\n", "I", "3", "?")  # one token each

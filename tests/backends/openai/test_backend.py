@@ -28,8 +28,9 @@ from promptkit import (
 from promptkit.backends.base import Backend
 from promptkit.backends.openai.backend import UNKNOWN_WINDOW, _reported
 from promptkit.backends.openai.errors import RefusalError
-from promptkit.testing import ScriptedServer
 from promptkit.types import Message, Weights
+from tests.support import shipped
+from tests.support.server import ScriptedServer
 
 Serve = Callable[..., tuple[ScriptedServer, RemoteBackend]]
 
@@ -478,7 +479,7 @@ def test_settings_are_checked(settings: dict[str, Any], reason: str) -> None:
 
 def test_prompting_rungs_run_unchanged(serve: Serve, tmp_path: Any) -> None:
     """Few-shot, chain of thought with early stopping, evaluation and saving, by chat and by completion."""
-    data, task = pk.load_examples("apples"), pk.load_task("apples")
+    data, task = shipped("apples"), pk.load_task("apples")
     gold = {example.query.fields["question"]: example.target for example in data.test}
 
     def answer(request: Request, index: int) -> str:
@@ -502,7 +503,7 @@ def test_prompting_rungs_run_unchanged(serve: Serve, tmp_path: Any) -> None:
 
 
 def test_failures_are_recorded_one_by_one_and_nothing_is_asked_twice(serve: Serve) -> None:
-    data, task = pk.load_examples("apples"), pk.load_task("apples")
+    data, task = shipped("apples"), pk.load_task("apples")
     faults = ["null-content", None, "html", None, "400"]
     server, backend = serve([" The answer is 5."], {"faults": faults}, chat=False)
     report = pk.evaluate(pk.FewShot(task, shots=1).fit(data.train, backend), data.test[:40], ["numeric_match"])

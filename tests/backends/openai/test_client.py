@@ -21,8 +21,9 @@ from promptkit import (
     UnsupportedError,
 )
 from promptkit.backends.openai.errors import PermanentError
-from promptkit.testing import FAULTS, ScriptedServer
 from promptkit.types import Reply
+from tests.support.faults import FAULTS
+from tests.support.server import ScriptedServer
 
 KEY = "sk-canary-7f3a9b21c4d8e6f0"
 PASSING = {"408", "409", "500", "502", "503", "503-seconds", "504", "cut-body", "gzip-cut", "slow-headers"}

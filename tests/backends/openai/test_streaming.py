@@ -13,9 +13,10 @@ from promptkit import BackendError, Prompt, RemoteBackend, Request, Sampling, Sc
 from promptkit.backends.openai.protocol import Call
 from promptkit.backends.openai.responses import Reading
 from promptkit.backends.openai.streaming import DONE, EventReader, StopFilter, StreamedReply
-from promptkit.testing import STREAM_FAULTS, ScriptedServer
-from promptkit.testing.openai_wire import answer, events, read_request
 from promptkit.types import Message, Reply
+from tests.support.faults import STREAM_FAULTS
+from tests.support.openai_wire import answer, events, read_request
+from tests.support.server import ScriptedServer
 
 TEXT = " Straße, 苹果 and 🍎: " + "word " * 12
 CHAT = Request(Prompt(messages=(Message("user", "Say it."),)), Sampling(max_new_tokens=500))

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulation import climb, make_data, model, rungs, verdicts
 
 import promptkit as pk
 from promptkit.ladder.table import table
+from tests.support.simulation import Cut, climb, cut_after, make_data, model, rungs, verdicts
 
 LADDER = (0.3, 0.35, 0.9)
 
@@ -96,8 +96,6 @@ def test_rungs_can_be_appended_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_cut_off_after_it_was_extended_it_still_ends_the_same(tmp_path: Path) -> None:
-    from test_resume import Cut, cut_after
-
     climb(*LADDER, folder=tmp_path / "run", budget=pk.Budget(calls=80))
     with pytest.raises(Cut):
         climb(*LADDER, folder=tmp_path / "run", budget=pk.Budget(calls=5000), backend=cut_after(60))

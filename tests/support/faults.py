@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any
 
-from promptkit.testing.openai_wire import error_body
+from tests.support.openai_wire import error_body
 
 __all__ = ["FAULTS", "STREAM_FAULTS", "Exchange", "misbehave"]
 

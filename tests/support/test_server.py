@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from promptkit import ScriptedBackend, SettingError
-from promptkit.testing import FAULTS, STREAM_FAULTS, ScriptedServer
+from tests.support.faults import FAULTS, STREAM_FAULTS
+from tests.support.server import ScriptedServer
 
 
 def call(server: ScriptedServer, path: str, body: Any = None, key: str = "") -> tuple[int, Any, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,11 +20,7 @@ from promptkit.backends.local import keys as local_keys
 from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import ArtifactError, ContextLengthError, UnsupportedError
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest, Weights
-
-spec = importlib.util.spec_from_file_location("learned", Path(__file__).parents[1] / "learned.py")
-assert spec and spec.loader
-learned = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(learned)
+from tests.support import learned
 
 KINDS = "gpt2 bloom falcon falcon_rw gpt_neox llama mistral qwen2 qwen3 gemma phi opt t5".split()
 SHARED = "Question: Jane has 2 apples. She bought 3 more. How many apples does Jane have now?\nAnswer:"

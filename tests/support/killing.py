@@ -4,7 +4,7 @@ Children are forked, as starting Python and torch anew for every kill would take
 computes a gradient, which no child could do after it.
 
 Example:
-    python tests/training/killing.py saving FOLDER 200
+    python -m tests.support.killing saving FOLDER 200
 """
 
 from __future__ import annotations

@@ -7,11 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from simulation import answer, climb, make_data
-
 import promptkit as pk
+from tests.support.simulation import answer, climb, make_data
 
 
 class Counting(pk.ScriptedBackend):

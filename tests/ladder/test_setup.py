@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from simulation import climb, make_data
 
 import promptkit as pk
 from promptkit.ladder.journal import Journal, JournalError, RunLock
+from tests.support import ROOT
+from tests.support.simulation import climb, make_data
 
 SMALL = {"train": 8, "dev": 20, "test": 10}
 
@@ -80,20 +81,19 @@ def test_a_line_with_a_right_checksum_and_wrong_content_is_a_broken_line(tmp_pat
 
 FULL = """
 import resource, sys
-sys.path.insert(0, sys.argv[1])
-from simulation import climb, make_data
+from tests.support.simulation import climb, make_data
 import promptkit as pk
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
-    climb(0.3, 0.8, data=make_data(train=8, dev=40, test=10), folder=sys.argv[2], folds=0)
+    climb(0.3, 0.8, data=make_data(train=8, dev=40, test=10), folder=sys.argv[1], folds=0)
 except pk.ArtifactError as error:
     print(type(error).__name__, error)
 """
 
 
 def test_a_full_disk_is_told_by_the_journal_and_the_climb_goes_on_later(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", FULL, str(Path(__file__).parent), str(tmp_path / "run"), "6000"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", FULL, str(tmp_path / "run"), "6000"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert found.stdout.startswith("JournalError the journal could not be written: File too large; make room"), found
     assert not found.stderr
     again = Journal(tmp_path / "run" / "journal.jsonl")

@@ -1,6 +1,6 @@
 """A program for tests of the cache: forked processes ask one model the same questions at once.
 
-``python sharing_children.py FOLDER PROCESSES QUESTIONS KILLS``: so many of the processes are killed while they ask.
+``python -m tests.support.sharing_children FOLDER PROCESSES QUESTIONS KILLS``: so many of the processes are killed while they ask.
 
 Prints how often the model was asked for each question as JSON. Killed ones may have asked once each for what they did
 not live to store.

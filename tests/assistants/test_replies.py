@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 import promptkit as pk
-from promptkit.testing import ScriptedServer
+from tests.support.server import ScriptedServer
 
 from .conftest import QUESTION, assistant_on
 

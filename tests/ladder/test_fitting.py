@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import promptkit as pk
 from promptkit.adapters import tuning
 from promptkit.ladder.rungs import make_rungs
+from tests.support import shipped
 
 
 def short(data: pk.Data, train: int, dev: int, test: int) -> pk.Data:
@@ -35,9 +37,11 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_soft_prompt_and_lora_are_trained_once_through_a_crash(tmp_path: Path, trainings: list[str]) -> None:
-    task, backend = pk.load_task("tone"), pk.LocalBackend("reference")
-    data = short(pk.load_examples("tone"), 24, 6, 4)
+def test_soft_prompt_and_lora_are_trained_once_through_a_crash(
+    tmp_path: Path, trainings: list[str], backend_of: Callable[..., pk.LocalBackend]
+) -> None:
+    task, backend = pk.load_task("tone"), backend_of("llama")
+    data = short(shipped("tone"), 24, 6, 4)
     rungs = [
         pk.FewShot(task, shots=0),
         ("soft", pk.SoftPrompt(task, tokens=2, epochs=1, init="vocabulary")),
@@ -73,10 +77,13 @@ def test_soft_prompt_and_lora_are_trained_once_through_a_crash(tmp_path: Path, t
 
 
 def test_weights_climb_behind_a_cache_which_changes_no_score_and_no_cost_in_tokens(
-    tmp_path: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    trainings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    backend_of: Callable[..., pk.LocalBackend],
 ) -> None:
-    task, backend = pk.load_task("tone"), pk.LocalBackend("reference", device="cpu")
-    data = short(pk.load_examples("tone"), 24, 6, 4)
+    task, backend = pk.load_task("tone"), backend_of("llama")
+    data = short(shipped("tone"), 24, 6, 4)
     options: dict[str, Any] = {
         "rungs": [
             pk.FewShot(task, shots=0),
@@ -112,7 +119,7 @@ def test_weights_climb_behind_a_cache_which_changes_no_score_and_no_cost_in_toke
 @pytest.mark.slow
 def test_the_default_ladder_can_be_fitted_by_its_own_hand_downs(trainings: list[str]) -> None:
     task, backend = pk.load_task("tone"), pk.LocalBackend("reference")
-    data = short(pk.load_examples("tone"), 24, 12, 0)
+    data = short(shipped("tone"), 24, 12, 0)
     few, soft = (rung.ready for rung in make_rungs(["few-shot", "soft prompt"], task, data.train))
     from promptkit.ladder.rungs import Prior
 

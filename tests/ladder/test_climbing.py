@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulation import TASK, answer, climb, make_data, model, rung, rungs, verdicts
 
 import promptkit as pk
 from promptkit.ladder import Prior, Ready, Rung
+from tests.support.simulation import TASK, answer, climb, make_data, model, rung, rungs, verdicts
 
 
 def test_it_stops_at_the_first_rung_whose_lower_bound_reaches_the_target() -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 CORPUS = [
     "Question: Jane has 2 apples. She bought 3 more. How many apples does Jane have now?\nAnswer: The answer is 5.",
@@ -103,18 +100,6 @@ def _built(root: Path, kind: str, options: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function ``tiny(kind, **config)`` that returns the folder of a tiny model."""
-    root = tmp_path_factory.mktemp("models")
-
-    def build(kind: str = "llama", **options: Any) -> Path:
-        return _built(root, kind, json.dumps(options, sort_keys=True))
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def make_tokenizer() -> Callable[..., Any]:
-    """The function ``make_tokenizer(chat=, bos=, closing=)``."""
-    return tiny_tokenizer
+def tiny_model(root: Path, kind: str = "llama", **options: Any) -> Path:
+    """Saves a tiny model below ``root``, once for each kind and options, and returns its folder."""
+    return _built(root, kind, json.dumps(options, sort_keys=True))

@@ -1,8 +1,8 @@
 """A program for tests of the cache: it forks children that write one file, and kills them.
 
-``python cache_children.py write PATH WRITERS COUNT``: so many writers at once; each must find all it wrote.
-``python cache_children.py kill PATH KILLS``: kills writers at random moments; what they acknowledged must be there.
-``python cache_children.py open FOLDER OPENERS TIMES``: opens a new file at once, time and again.
+``python -m tests.support.cache_children write PATH WRITERS COUNT``: so many writers at once; each must find all it wrote.
+``python -m tests.support.cache_children kill PATH KILLS``: kills writers at random moments; what they acknowledged must be there.
+``python -m tests.support.cache_children open FOLDER OPENERS TIMES``: opens a new file at once, time and again.
 
 Prints one line that ends in "ok", and exits with 0 only then. Modules are loaded once: a fork costs milliseconds.
 """

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulation import TASK, answer, climb, make_data, rung, verdicts
 
 import promptkit as pk
 from promptkit.ladder.journal import Journal
 from promptkit.ladder.journaled_backend import JournaledBackend, OutOfTime
+from tests.support.simulation import TASK, answer, climb, make_data, rung, verdicts
 
 
 class Slow(pk.ScriptedBackend):

@@ -16,9 +16,9 @@ from typing import Any
 
 from promptkit.backends import Backend
 from promptkit.errors import SettingError, error_message
-from promptkit.testing.faults import FAULTS, STREAM_FAULTS, Exchange, misbehave
-from promptkit.testing.openai_wire import ParsedRequest, RefusedError, answer, error_body, events, read_request
 from promptkit.types import Prompt
+from tests.support.faults import FAULTS, STREAM_FAULTS, Exchange, misbehave
+from tests.support.openai_wire import ParsedRequest, RefusedError, answer, error_body, events, read_request
 
 __all__ = ["ScriptedServer", "Seen"]
 

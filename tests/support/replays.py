@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from promptkit.parsing import ParserSpec
 from promptkit.tasks.task import build_task
 from promptkit.types import Request
 
@@ -23,19 +24,23 @@ TABLE = [
     ("arc-challenge-test-100__temp-1.0", 87, 89, 89, 5.32, 89, 6.55),
     ("comprehensive-100__temp-1.0", 56, 61, 61, 7.05, 61, 7.85),
 ]
+# mean of one sample
+SINGLES = dict(zip((row[0] for row in TABLE), (60.6, 58.0, 54.9, 83.8, 56.9), strict=True))
+# The authors take the first character of the quoted answer; "None of the above" is thereby the answer N, which votes,
+# and a text without a quoted answer is unreadable.
+QUOTED = ParserSpec(
+    kind="regex",
+    pattern=r'Answer\("(.)[^"\n]*"\)',
+    then="choice",
+    labels=("A", "B", "C", "D", "E", "N", *"123456789"),
+)
 TASK = build_task(
     {
         "name": "choices",
         "fields": ["question"],
         "parsers": {
             "direct": {"kind": "choice"},
-            # The first letter of the quoted answer; "None of the above" is thereby the answer N, as its authors have it.
-            "reasoned": {
-                "kind": "regex",
-                "pattern": r'Answer\("(.)[^"\n]*"\)',
-                "then": "choice",
-                "labels": ["A", "B", "C", "D", "E", "N", *"123456789"],
-            },
+            "reasoned": QUOTED.model_dump(exclude_defaults=True),
         },
         "templates": {
             "direct": "{% macro question(item) %}Q: {{ item.question }}\nA:{% endmacro %}"
@@ -49,11 +54,15 @@ TASK = build_task(
 )
 
 
-def stored(name: str) -> list[dict[str, Any]]:
-    """Reads questions with their samples; the folder must be there."""
-    path = Path(str(REAL), "cot-samples", f"gpt-35-turbo__chain_of_thought__{name}.jsonl.gz")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
+def read(name: str) -> list[dict[str, Any]]:
+    """Reads a file of stored samples; the folder must be there."""
+    with gzip.open(Path(str(REAL), "cot-samples", f"{name}.jsonl.gz"), "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def stored(name: str) -> list[dict[str, Any]]:
+    """Reads questions with their samples."""
+    return read(f"gpt-35-turbo__chain_of_thought__{name}")
 
 
 def queries(rows: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -94,6 +94,23 @@ def model(**options: Any) -> pk.ScriptedBackend:
     return pk.ScriptedBackend(answer, name="sums", **options)
 
 
+class Cut(BaseException):
+    """What a kill looks like from inside: nobody catches it."""
+
+
+def cut_after(calls: int) -> pk.ScriptedBackend:
+    """A model that is cut off in the middle of a call."""
+    left = [calls]
+
+    def script(request: pk.Request, index: int) -> str:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Cut
+        return answer(request, index)
+
+    return pk.ScriptedBackend(script, name="sums")
+
+
 def climb(*qualities: float, data: pk.Data | None = None, backend: Any = None, **options: Any) -> pk.ClimbResult:
     """Climbs rungs of the named qualities."""
     found = data if data is not None else make_data()
