@@ -151,10 +151,10 @@ def run(task_name: str, seed: int, args: argparse.Namespace, backend: pk.Backend
 
 
 def main() -> None:
-    """Prints one table per domain and seed, and the count."""
+    """Prints one table per task and seed, and the count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="all domains with the seeds 0, 1 and 2")
-    parser.add_argument("--domain", action="append", help="a domain; repeat it for more (default: chinese)")
+    parser.add_argument("--all", action="store_true", help="all tasks with the seeds 0, 1 and 2")
+    parser.add_argument("--task", action="append", help="a task; repeat it for more (default: chinese)")
     parser.add_argument("--seed", action="append", type=int, help="a seed; repeat it for more (default: 0)")
     parser.add_argument("--margin", type=float, default=0.02, help="what does not matter (default: 0.02)")
     parser.add_argument("--items", type=int, help="test items of the exhaustive run (default: all)")
@@ -162,8 +162,8 @@ def main() -> None:
     parser.add_argument("--folder", default="runs/ladder_choices", help="where runs are kept and continued")
     args = parser.parse_args()
     backend = pk.LocalBackend(args.model)
-    domains = args.task_name or (pk.list_tasks() if args.all else ["chinese"])
-    pairs = [(task_name, seed) for task_name in domains for seed in args.seed or ((0, 1, 2) if args.all else (0,))]
+    tasks = args.task or (pk.list_tasks() if args.all else ["chinese"])
+    pairs = [(task_name, seed) for task_name in tasks for seed in args.seed or ((0, 1, 2) if args.all else (0,))]
     right = sum(run(task_name, seed, args, backend) for task_name, seed in pairs)
     print(f"{right} of {len(pairs)} climbs end at the rung that the exhaustive run calls right")
 

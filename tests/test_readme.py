@@ -22,7 +22,7 @@ def test_the_tree_of_readme_equals_the_files() -> None:
     top, rooms = tree()
     found = {p.name + "/" * p.is_dir() for p in (ROOT / "promptkit").iterdir() if not p.name.startswith(("__", "."))}
     assert rooms == found - {"py.typed"}
-    assert top == {"promptkit/", "templates/", "examples/", "benchmarks/", "tests/"}
+    assert top == {"promptkit/", "templates/", "docs/", "examples/", "benchmarks/", "tests/"}
     assert all((ROOT / name).is_dir() for name in top)
 
 

@@ -68,7 +68,7 @@ def test_no_other_command_has_a_model() -> None:
 
     commands: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     having = {name for name, one in commands.items() if any("--model" in each.opts for each in one.params)}
-    assert having == {*WITH_MODEL, "estimate", "export"}
+    assert having == {*WITH_MODEL, "doctor", "estimate", "export"}
 
 
 @pytest.mark.parametrize("command", [["estimate"], ["export", "saved", "out"]])

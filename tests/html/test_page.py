@@ -289,7 +289,7 @@ def test_the_stage_of_a_page_is_not_written_through_a_link(record: pk.Record, tm
     import os
 
     (tmp_path / "outside").write_text("precious")
-    (tmp_path / f".report.html.{os.getpid()}").symlink_to(tmp_path / "outside")
+    (tmp_path / f".report.html.promptkit-{os.getpid()}.part").symlink_to(tmp_path / "outside")
     write_report(record, tmp_path / "report.html")
     assert (tmp_path / "outside").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "report.html"]

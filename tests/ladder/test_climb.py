@@ -301,8 +301,11 @@ def test_few_shot_rungs_get_a_part_of_train_for_their_search_and_never_dev() -> 
         ),
         ({"data": "apples"}, r"climb: data must be Data, .*got 'apples'; load it: load_examples\('tickets'\)"),
         ({"data": [{"sum": "1 + 1", "target": "2"}]}, "climb: data must be Data"),
-        ({"backend": "reference"}, r"climb: backend must be a backend, got 'reference'; open it: LocalBackend"),
-        ({"backend": pk.ScriptedBackend}, "climb: backend must be a backend, got <class"),
+        (
+            {"backend": "reference"},
+            r"climb: backend must be a model that answers, not its name, got 'reference'; pass pk.LocalBackend",
+        ),
+        ({"backend": pk.ScriptedBackend}, "climb: backend must be a model that answers, not its name, got 'type'"),
         ({"folder": 3}, "climb: folder must be a path or None, got 3"),
         ({"target": "0.9"}, "climb: target must be one metric with the wanted score"),
     ],

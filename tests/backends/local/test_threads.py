@@ -18,7 +18,7 @@ from promptkit.backends.local.backend import LocalBackend
 from promptkit.backends.local.machine import Cpus
 from promptkit.backends.local.threads import ThreadChoice, Timing, better_count, choose_threads, measure, using_threads
 from promptkit.errors import BackendError, SettingError
-from promptkit.training import LoraSpec, Pair, TrainSpec, train
+from promptkit.training import LoraSpec, Pair, TrainSpec, loop, train
 from promptkit.training import trainer as run
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest
 
@@ -233,6 +233,8 @@ def test_all_work_is_done_with_the_threads_that_were_given(tiny: Callable[..., P
 def test_a_resumed_training_keeps_its_number_of_threads(
     tiny: Callable[..., Path], tmp_path: Path, seen: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The check before the first step computes with the backend's own number, as nothing of it is learned.
+    monkeypatch.setattr(loop, "check_first_pass", lambda *args, **kwargs: None)
     pairs = [Pair(Prompt(text="Review: dull.\nLabel:"), " negative")] * 4
     settings: dict[str, Any] = {"lora": LoraSpec(rank=2), "soft": None, "seed": 0, "checkpoint": tmp_path / "run"}
     backends = {count: with_threads(tiny("llama"), count) for count in (1, 2)}
