@@ -4,7 +4,7 @@ app.py         the application: version, errors as one line, the commands put to
 options.py     options that several commands share
 show.py        all printing: text, tables, JSON and progress bars
 streams.py     encodings, full disks and closed pipes
-interrupts.py  Ctrl-C
+interrupts.py  Ctrl-C and SIGTERM
 failures.py    requests that failed, and the exit codes for them
 inputs.py      questions and stored samples from a file or standard input
 tasks.py     ``tasks`` and ``new``
@@ -30,8 +30,8 @@ def main() -> None:
 
     try:
         # Imported here, so that ``import promptkit.cli`` by tools such as documentation builders does not need typer.
+        from promptkit.cli import interrupts
         from promptkit.cli.app import app
-        from promptkit.cli.interrupts import INTERRUPTED
     except KeyboardInterrupt:  # nothing has begun
         from promptkit.cli.show import flush, say_error
 
@@ -41,8 +41,8 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:  # in the moment before the process ends
-        os._exit(INTERRUPTED)
+        os._exit(interrupts.code())
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            os._exit(INTERRUPTED)  # threads that wait for a server would keep the process
+        if end.code == interrupts.code() and interrupts.pressed():
+            os._exit(interrupts.code())  # threads that wait for a server would keep the process
         raise

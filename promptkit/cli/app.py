@@ -32,7 +32,7 @@ from promptkit.cli import (
 from promptkit.cli.options import wants_traceback
 from promptkit.cli.show import OutputError, say, say_error
 from promptkit.cli.streams import guarded
-from promptkit.errors import PromptkitError
+from promptkit.errors import DataError, PromptkitError
 from promptkit.registry import load_plugin
 
 __all__ = ["app"]
@@ -93,8 +93,8 @@ class _Group(TyperGroup):
             try:
                 code = guarded(work)
             except KeyboardInterrupt:  # after the command, or in what surrounds it
-                code = interrupts.INTERRUPTED
-            if code == interrupts.INTERRUPTED and interrupts.pressed():
+                code = interrupts.code()
+            if interrupts.pressed() and code == interrupts.code():
                 interrupts.tell()
         if standalone_mode:
             sys.exit(code)
@@ -110,16 +110,25 @@ class _Group(TyperGroup):
             except (Exception, KeyboardInterrupt) as error:
                 if isinstance(error, KeyboardInterrupt) or interrupts.pressed():
                     interrupts.tell()
-                    raise typer.Exit(interrupts.INTERRUPTED) from None
+                    raise typer.Exit(interrupts.code()) from None
                 if wants_traceback(ctx):
                     say_error(traceback.format_exc().rstrip("\n"), one_line=False)
                 else:
-                    say_error(f"error: {_told(error)}")
+                    first, *rest = _told(error)
+                    say_error(f"error: {first}")
+                    for line in rest:
+                        say_error(f"  {line}")
                 raise typer.Exit(1) from None
 
 
-def _told(error: Exception) -> str:
-    """Says what went wrong in one line."""
+def _told(error: Exception) -> list[str]:
+    """Says what went wrong: one line, and after it the rows or splits at fault, which no text in them can leave."""
+    if isinstance(error, DataError):
+        return [line.strip() for line in str(error).splitlines()]
+    return [_reason(error)]
+
+
+def _reason(error: Exception) -> str:
     if isinstance(error, PromptkitError):
         return str(error)
     if isinstance(error, OSError):

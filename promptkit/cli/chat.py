@@ -181,7 +181,9 @@ def _answer(talk: pk.Chat, line: str, *, live: bool, json: bool) -> None:
         for piece in _printable_pieces(stream):
             say(piece, end="", at_once=True)
     except KeyboardInterrupt:
-        interrupts.forget()  # it ended the answer, not the conversation
+        if not interrupts.forget():
+            raise
+        # Ctrl-C ended the answer, not the conversation.
         say(" [stopped; this turn does not count]")
         return
     say(_mark(stream.reply))

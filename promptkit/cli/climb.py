@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import shlex
-import signal
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from promptkit.cli import interrupts
 from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     AllowLeakage,
@@ -28,7 +22,7 @@ from promptkit.cli.options import (
     Traceback,
     reading,
 )
-from promptkit.cli.show import Bar, print_json, print_table, say, say_error
+from promptkit.cli.show import Bar, print_json, print_table, say
 
 if TYPE_CHECKING:
     import promptkit as pk
@@ -37,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["climb"]
 
 _MISSED, _NOTHING = 3, 1
-_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}  # what a shell reports of a process that they ended
 _COLUMNS = ("task", "stopped at", "metric", "test", "tokens in + out", "fits s", "all s")
 
 
@@ -169,58 +162,17 @@ def climb(
     _end(records, pages if report else [], json=json)
 
 
-class _Interrupted(BaseException):
-    """SIGTERM or SIGINT came; not an ``Exception``, which a rung could take for a failure of its own."""
-
-
 def _climb(settings: ClimbConfig, backend: pk.Backend, resume: bool) -> pk.ClimbResult:
-    """One climb with its progress; it ends alike on SIGTERM and on SIGINT (Ctrl-C), also in a training."""
+    """One climb with its progress; a training that was told to end ends the climb."""
     import promptkit as pk
 
-    came = [signal.SIGTERM]
+    interrupts.running("climb", {"folder": settings.folder, "cache": settings.cache, "resume": resume})
     try:
-        with _listening(came), Bar(settings.task) as bar:
+        with Bar(settings.task) as bar:
             return settings.climb(backend, resume=resume, progress=_show(bar))
-    except (_Interrupted, pk.TrainingStopped) as stopped:
-        # A training hears signals by itself, ends after its step and keeps a checkpoint.
-        if getattr(getattr(stopped, "log", None), "stopped", "") == "sigint":
-            came[0] = signal.SIGINT
-    say_error(f"interrupted: {_kept(settings, resume)}")
-    raise typer.Exit(_CODES[came[0]])
-
-
-@contextlib.contextmanager
-def _listening(came: list[signal.Signals]) -> Iterator[None]:
-    """Raises ``_Interrupted`` inside the block when a signal comes, and notes which; a second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {one: signal.getsignal(one) for one in _CODES}
-    mine = [one for one in _CODES if before[one] is not signal.SIG_IGN]  # under nohup signals stay ignored
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came[0] = signal.Signals(number)
-        for one in mine:
-            signal.signal(one, signal.SIG_DFL)
-        raise _Interrupted
-
-    try:
-        for one in mine:
-            signal.signal(one, note)
-        yield
-    finally:
-        for one in mine:
-            earlier = before[one]
-            signal.signal(one, earlier if earlier is not None else signal.SIG_DFL)
-
-
-def _kept(settings: ClimbConfig, resume: bool) -> str:
-    """Says what an interrupted climb leaves, and how to go on."""
-    again = shlex.join(["promptkit", *sys.argv[1:]])
-    if settings.folder:
-        return f"what was finished is kept in {settings.folder}; go on with: {again}{'' if resume else ' --resume'}"
-    kept = f"answers that had come are kept in {settings.cache}" if settings.cache else "nothing was kept"
-    return f"{kept}; with --folder FOLDER a climb can go on with --resume; start again with: {again}"
+    except pk.TrainingStopped as stopped:
+        interrupts.training_stopped(getattr(getattr(stopped, "log", None), "stopped", ""))
+        raise KeyboardInterrupt from None
 
 
 def _settings(task: str, config: str, target: str | None, several: bool, given: dict[str, Any]) -> ClimbConfig:

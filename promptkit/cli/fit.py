@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from promptkit.cli import interrupts
 from promptkit.cli.inputs import read_queries
-from promptkit.cli.interrupts import INTERRUPTED
 from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     ApiKeyEnv,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     import promptkit as pk
 
 __all__ = ["fit"]
-
-_TERMINATED = 143  # what a shell reports of a process that SIGTERM ended
 
 
 def fit(
@@ -143,7 +141,8 @@ def fit(
             predictor = adapter.fit(examples.train, opened, dev=examples.dev, seed=seed, **extra)
         except pk.TrainingStopped as stopped:
             say_error(f"stopped: {stopped}")
-            raise typer.Exit(INTERRUPTED if getattr(stopped.log, "stopped", "") == "sigint" else _TERMINATED) from None
+            interrupts.training_stopped(getattr(stopped.log, "stopped", ""), told=True)
+            raise typer.Exit(interrupts.code()) from None
     predictor.save(out)
     _report(predictor, adapter_settings(adapter), out, json)
 

@@ -1,4 +1,8 @@
-"""Ctrl-C: one line that says what is kept and how to go on, and exit code 130. A second one ends at once."""
+"""Ctrl-C and SIGTERM: one line that says what is kept and how to go on. A second one ends at once.
+
+Either raises ``KeyboardInterrupt``, which no rung takes for a failure of its own; while a training runs, the training
+hears them (``promptkit.training.graceful_stop``).
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,11 @@ from typing import Any
 
 from promptkit.cli.show import OutputError, flush, say_error
 
-__all__ = ["INTERRUPTED", "advice", "forget", "listening", "pressed", "running", "tell"]
+__all__ = ["INTERRUPTED", "advice", "code", "forget", "listening", "pressed", "running", "tell", "training_stopped"]
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
+_CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: 143}
 _TRAINED = ("soft_prompt", "lora")
 _SHOW_CURSOR = b"\x1b[?25h"  # which a progress bar hides
 
@@ -26,19 +31,43 @@ class _State:
     """What the handler of the process knows."""
 
     pressed = False
+    code = INTERRUPTED
     told = False
     line = ""
     hook: Callable[[Any], object] = staticmethod(sys.__unraisablehook__)
 
 
 def pressed() -> bool:
-    """Tells whether Ctrl-C was pressed, also where a library swallowed it."""
+    """Tells whether a signal came, also where a library swallowed it."""
     return _State.pressed
 
 
-def forget() -> None:
-    """Takes Ctrl-C as answered, for a command that goes on after it."""
+def code() -> int:
+    """Returns the exit code for the signal that came."""
+    return _State.code
+
+
+def training_stopped(by: str, *, told: bool = False) -> None:
+    """Notes the signal that a training heard in place of this module.
+
+    Args:
+        by: ``TrainingLog.stopped``.
+        told: Whether the user was told.
+    """
+    _State.told = told
+    _State.pressed, _State.code = True, _CODES[signal.SIGINT if by == "sigint" else signal.SIGTERM]
+
+
+def forget() -> bool:
+    """Takes Ctrl-C as answered, for a command that goes on after it.
+
+    Returns:
+        Whether it may go on; after SIGTERM it may not.
+    """
+    if _State.code != INTERRUPTED:
+        return False
     _State.pressed = _State.told = False
+    return True
 
 
 def _leave() -> None:
@@ -46,13 +75,13 @@ def _leave() -> None:
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr.isatty():
             os.write(sys.stderr.fileno(), _SHOW_CURSOR)
-    os._exit(INTERRUPTED)
+    os._exit(_State.code)
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _State.pressed:
         _leave()
-    _State.pressed = True
+    _State.pressed, _State.code = True, _CODES[signal.Signals(number)]
     raise KeyboardInterrupt
 
 
@@ -66,20 +95,25 @@ def _on_swallowed(report: Any) -> None:
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-    """Takes Ctrl-C inside the block, unless this process was started to ignore it, as by ``nohup``."""
-    _State.pressed, _State.told, _State.line = False, False, "interrupted: nothing was changed"
+    """Takes both signals inside the block, unless this process was started to ignore one, as by ``nohup``."""
+    _State.pressed, _State.code, _State.told = False, INTERRUPTED, False
+    _State.line = "interrupted: nothing was changed"
+    usual: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    mine = [one for one, handler in usual.items() if main and signal.getsignal(one) is handler]
+    if not mine:
         yield
         return
     before = _State.hook = sys.unraisablehook
-    signal.signal(signal.SIGINT, _on_signal)
+    for one in mine:
+        signal.signal(one, _on_signal)
     sys.unraisablehook = _on_swallowed
     try:
         yield
     finally:
-        if not _State.pressed:  # otherwise the process is about to end, and a second Ctrl-C is to end it at once
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not _State.pressed:  # otherwise the process is about to end, and a second signal is to end it at once
+            for one in mine:
+                signal.signal(one, usual[one])
         sys.unraisablehook = before
 
 
@@ -117,7 +151,7 @@ def advice(command: str, values: Mapping[str, Any], arguments: list[str]) -> str
     Example:
         >>> advice("eval", {"cache": "a.sqlite"}, ["eval", "tone", "--cache", "a.sqlite"])
         'answers that had come are kept in a.sqlite; go on with: promptkit eval tone --cache a.sqlite'
-        >>> advice("plan", {}, ["plan"])
+        >>> advice("estimate", {}, ["estimate"])
         'nothing was changed; start again with: promptkit estimate'
     """
     again = shlex.join(["promptkit", *arguments])
@@ -135,8 +169,10 @@ def advice(command: str, values: Mapping[str, Any], arguments: list[str]) -> str
         if values.get("folder"):
             kept.append(f"what was finished is kept in {values['folder']}")
             again += "" if values.get("resume") else " --resume"
+        elif kept:
+            return f"{kept[0]}; with --folder FOLDER a climb can go on with --resume; start again with: {again}"
         else:
-            missing = "with --folder FOLDER the next climb can go on with --resume"
+            missing = "with --folder FOLDER a climb can go on with --resume"
     if kept:
         return f"{' and '.join(kept)}; go on with: {again}"
     if command == "chat":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -95,7 +96,9 @@ def check_columns(rows: Sequence[Raw], layout: Layout, name: str) -> None:
         left = [column for column in spare if column not in guess.values()]
         guess[role] = (difflib.get_close_matches(role, left, 1, 0.3) or left or ["<column>"])[0]
     listed = ", ".join(repr(column) for column in layout.required.values())
+    options = shlex.join(part for role, column in guess.items() for part in ("--column", f"{role}={column}"))
     hint = f"{', '.join(map(repr, missing.values()))} missing; name them, for example columns={json.dumps(guess)}"
+    hint += f" ({options}; or data.columns in task.yaml)"
     for sign, called in DELIMITERS.items():
         parts = {part.strip() for column in found for part in column.split(sign)}
         if any(column in parts for column in missing.values()):

@@ -50,6 +50,7 @@ class Candidate:
     peak: int = 0
     _predictors: dict[int | None, Predictor] = field(default_factory=dict)
     _walls: list[float] = field(default_factory=list)
+    _paid: set[int | None] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -68,8 +69,8 @@ class Candidate:
 
     @property
     def fits(self) -> int:
-        """Number of fits that are done."""
-        return len(self._predictors)
+        """Number of fits that are done, in this session or before."""
+        return len(self._paid)
 
     @property
     def limit(self) -> int:
@@ -93,13 +94,28 @@ class Candidate:
         if fold not in self._predictors:
             folds = self.work.pool.fold_splits
             fit_split = self.work.pool.fit_split if fold is None else folds[fold]
-            key = f"{self.place}-{_slug(self.name)}-{self.number}" + ("" if fold is None else f"-fold{fold}")
             label = f"{self.name}: fitting" + ("" if fold is None else f" fold {fold + 1} of {len(folds)}")
-            fitted = fit_once(self.work, key, label, fit_split, lambda: self.ready(fold))
+            fitted = fit_once(self.work, self._key(fold), label, fit_split, lambda: self.ready(fold))
             self._predictors[fold] = fitted.predictor
-            self.fit = _sum(self.fit, fitted.facts)
-            self.peak = max(self.peak, fitted.peak)
+            self._pay(fold, fitted.facts, fitted.peak)
         return self._predictors[fold]
+
+    def _key(self, fold: int | None) -> str:
+        return f"{self.place}-{_slug(self.name)}-{self.number}" + ("" if fold is None else f"-fold{fold}")
+
+    def _pay(self, fold: int | None, facts: FitFacts, peak: int) -> None:
+        """Adds what a fit cost, once."""
+        if fold not in self._paid:
+            self._paid.add(fold)
+            self.fit = _sum(self.fit, facts)
+            self.peak = max(self.peak, peak)
+
+    def _pay_earlier(self, fold: int | None) -> None:
+        """Adds what the fit of a fold cost in an earlier session, whose answers are kept so that nothing loads it."""
+        kept = self.work.journal.get(f"fit:{self._key(fold)}")
+        if fold not in self._paid and kept is not None and "facts" in kept:
+            _ = self.predictor  # whose cost comes first
+            self._pay(fold, FitFacts.model_validate(kept["facts"]), kept["peak"])
 
     @property
     def pace(self) -> float | None:
@@ -131,6 +147,7 @@ class Candidate:
             kept = journal.get(f"answer:{where}:{len(self.results)}")
             if kept is not None:
                 self._take(kept)
+                self._pay_earlier(self.outcomes[-1].fold)
                 continue
             try:
                 self._judge_some(where, most, left())

@@ -160,8 +160,7 @@ def mean_interval(
         low, high = _outer(spread, confidence, resamples, seed)
         method = "bootstrap"
     elif bounds == (0, 1) and np.isin(values, (0.0, 1.0)).all() and (clusters.sizes == 1).all():
-        right, tail = int(values.sum()), (1 - confidence) / 2
-        low, high = beta_quantile(tail, right, n - right + 1), beta_quantile(1 - tail, right + 1, n - right)
+        low, high = _exact_share(int(values.sum()), n, (1 - confidence) / 2)
         method = "Clopper-Pearson"
     else:
         low, high = bounded_limits(clusters, confidence, *bounds)
@@ -187,7 +186,7 @@ def difference_interval(
         Tango's score interval of a difference of paired proportions (1998). Only for scores of 0 and 1 of items
         without groups. It covers 94.0 to 95.8 % where four or more items are expected to differ; a bootstrap falls to
         75 % where three do, because resamples hold no more kinds of items than the sample has. Where all items that
-        differ do so one way it is at least as wide as the interval of Clopper and Pearson.
+        differ do so one way, or all items differ, it is at least as wide as the interval of Clopper and Pearson.
     ``bounded``
         Gaffke's interval (``promptkit.statistics.bounded``). For differences within the bounds, also by groups. It
         covers at least 95 % for any distribution, rare large differences included.
@@ -323,14 +322,24 @@ def _score(values: Scores, confidence: float) -> tuple[float, float]:
 
 
 def _at_least_exact(values: Scores, confidence: float, low: float, high: float) -> tuple[float, float]:
-    """Widens a score interval to the exact one of a sample in which all differing items differ one way.
+    """Widens a score interval to the exact one of a sample with two kinds of items, in which it covers too seldom.
 
-    It matters in this corner alone, where the score interval is Wilson's and covers as little as 90 %.
+    Either all differing items differ one way, where the score interval is Wilson's and covers as little as 90 %; or
+    all items differ, where a difference is 2 p - 1 for a share p of gains, and it covers as little as 92 %.
     """
     n, tail = int(values.size), (1 - confidence) / 2
     net = int(values.sum())  # not negative, because values are oriented
-    least, most = beta_quantile(tail, net, n - net + 1), beta_quantile(1 - tail, net + 1, n - net)
-    return min(low, least if net else -most), max(high, most)
+    least, most = _exact_share(net, n, tail)
+    low, high = min(low, least if net else -most), max(high, most)
+    if values.all():
+        least, most = _exact_share((n + net) // 2, n, tail)
+        low, high = min(low, 2 * least - 1), max(high, 2 * most - 1)
+    return low, high
+
+
+def _exact_share(right: int, n: int, tail: float) -> tuple[float, float]:
+    """The limits of Clopper and Pearson (1934) of the chance behind a number of successes."""
+    return beta_quantile(tail, right, n - right + 1), beta_quantile(1 - tail, right + 1, n - right)
 
 
 def _root(above: Callable[[float], bool], low: float, high: float) -> float:

@@ -256,7 +256,11 @@ def _above_binary(values: Scores, null: float) -> float:
     # As if all differing items differed one way: the corner in which the score test errs more often than it says.
     excess = max(0, gains - losses if null > 0 else losses - gains)
     share = binomial_cdf(np.array([excess - 1.0 if null > 0 else excess]), np.array([n]), np.array([abs(null)]))[0]
-    return max(score, float(1 - share if null > 0 else share))
+    p_value = max(score, float(1 - share if null > 0 else share))
+    if gains + losses == n:  # as bold where all items differ: gains are binomial, with a chance of (1 + null) / 2
+        most = binomial_cdf(np.array([gains - 1.0]), np.array([n]), np.array([(1 + null) / 2]))[0]
+        p_value = max(p_value, float(1 - most))
+    return p_value
 
 
 def _score_p(gains: int, losses: int, n: int, null: float) -> float:

@@ -248,7 +248,8 @@ def test_missing_columns_are_named_with_a_suggestion() -> None:
         load_examples([{"q": "What?", "answer": "x"}], task=load_task("apples"))
     assert str(caught.value) == (
         "list: columns must be at least 'question', 'target', got ['q', 'answer']; 'question', 'target' missing; "
-        'name them, for example columns={"question": "q", "target": "answer"}'
+        'name them, for example columns={"question": "q", "target": "answer"} '
+        "(--column question=q --column target=answer; or data.columns in task.yaml)"
     )
 
 

@@ -53,6 +53,16 @@ def test_a_finished_climb_is_played_again_without_a_call(tmp_path: Path) -> None
     assert again.winner.plan == first.winner.plan
 
 
+def test_what_the_fits_of_folds_cost_is_kept_when_it_goes_on(tmp_path: Path) -> None:
+    searched = pk.FewShot(rung(0.6)[1].task, shots=2, select="searched", instruction="Quality 0.6.", max_new_tokens=8)
+    ladder, data = [rung(0.3), ("searched", searched)], make_data(train=40, dev=20, test=20)
+    first = climb(rungs=ladder, data=data, folder=tmp_path / "run").record
+    again = climb(rungs=ladder, data=data, folder=tmp_path / "run").record
+    one, two = first["searched"].fit, again["searched"].fit
+    assert one is not None and one.folds > 1 and one.calls > 100
+    assert two == one
+
+
 def test_no_fit_is_done_again(tmp_path: Path) -> None:
     fits: list[str] = []
 

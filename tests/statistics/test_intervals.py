@@ -309,3 +309,21 @@ def test_what_is_no_interval_is_refused(change: dict[str, object]) -> None:
     values = mean_interval([1.0, 0.0]).model_dump() | change
     with pytest.raises(ValidationError):
         Interval.model_validate(values)
+
+
+@pytest.mark.parametrize(("n", "share"), [(20, 0.82), (50, 0.6), (50, 0.98)])
+def test_it_covers_where_the_arms_are_opposite_on_every_item(n: int, share: float) -> None:
+    from scipy.stats import binom
+
+    def covered(widened: bool) -> float:
+        chance = 0.0
+        for gains in range(n + 1):
+            found = difference_interval([1.0] * gains + [-1.0] * (n - gains))
+            low, high = found.low, found.high
+            if not widened:
+                z = score_z(gains, n - gains, n, 2 * share - 1)
+                low, high = (-1.0, 1.0) if abs(z) <= 1.959964 else (2.0, 2.0)
+            chance += float(binom.pmf(gains, n, share)) * (low <= 2 * share - 1 <= high)
+        return chance
+
+    assert covered(widened=True) >= 0.95 and covered(widened=False) < 0.95  # the twin is the score interval alone

@@ -157,3 +157,12 @@ def test_published_figures() -> None:
     n = sum(map(sum, approval["table"]))
     assert mcnemar(gains, losses) == pytest.approx(approval["computed"]["exact_p"], rel=1e-10)
     assert score_z(gains, losses, n, 0.0) ** 2 == pytest.approx(approval["computed"]["chi2_uncorrected"], abs=5e-5)
+
+
+def test_a_margin_is_not_passed_too_often_where_the_arms_are_opposite_on_every_item() -> None:
+    n, margin = 20, 0.05
+    found = [above([1.0] * gains + [-1.0] * (n - gains), margin) for gains in range(n + 1)]
+    score = [float(stats.norm.sf(score_z(gains, n - gains, n, margin))) for gains in range(n + 1)]
+    chances = stats.binom.pmf(np.arange(n + 1), n, (1 + margin) / 2)
+    passed, twin = (float(chances[np.asarray(one) <= 0.025].sum()) for one in (found, score))
+    assert passed <= 0.025 < 0.034 < twin
