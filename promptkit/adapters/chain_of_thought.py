@@ -11,12 +11,13 @@ from promptkit.adapters.bootstrap import bootstrap_rationales
 from promptkit.adapters.few_shot import FewShot, Select
 from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SAMPLES, MAX_SHOTS, Plan, Stop, VotePlan
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.settings import register, settings
+from promptkit.adapters.settings import register
 from promptkit.backends import Backend
 from promptkit.backends.base import check_logprobs
 from promptkit.data import check_examples
 from promptkit.errors import SettingError, error_message
 from promptkit.parsing import Rule, Tie
+from promptkit.settings import settings
 from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject
 

@@ -12,11 +12,12 @@ from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SEED, MAX_SHOTS, Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.search import search_demonstrations
 from promptkit.adapters.selection import select
-from promptkit.adapters.settings import register, settings
+from promptkit.adapters.settings import register
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
 from promptkit.data import check_examples
 from promptkit.errors import DataError, SettingError, error_message
+from promptkit.settings import settings
 from promptkit.tasks.task import Task
 from promptkit.types import Ask, Example
 

@@ -1,86 +1,22 @@
-"""What makes a class an adapter's settings: frozen, validated, speaking promptkit's errors, and JSON both ways."""
+"""The strategies by kind: settings as plain JSON data, and back."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, dataclass_transform
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic import TypeAdapter
 
 from promptkit.errors import SettingError, error_message, one_of
 from promptkit.tasks.task import Task
 from promptkit.types import JSONObject
 
-__all__ = ["adapter_from_settings", "adapter_settings", "register", "settings"]
+__all__ = ["adapter_from_settings", "adapter_settings", "register"]
 
 T = TypeVar("T")
 
 _KINDS: dict[str, type[Any]] = {}
 _OWN_KINDS: dict[str, str] = {}
-
-
-@dataclass_transform(frozen_default=True)
-def settings(cls: type[T]) -> type[T]:
-    """Makes a class a frozen record whose fields are checked when it is built.
-
-    Args:
-        cls: A class with annotated fields, the first of them ``task``.
-
-    Returns:
-        The class as a frozen dataclass. A bad value raises ``SettingError`` that names the field.
-
-    Example:
-        >>> @settings
-        ... class Shots:
-        ...     shots: int = 4
-        >>> Shots(shots="many")
-        Traceback (most recent call last):
-        promptkit.errors.SettingError: Shots: shots must be a valid integer, got 'many'
-    """
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    record: Any = pydantic_dataclass(frozen=True, config=config)(cls)
-    build = record.__init__
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        known = [field.name for field in dataclasses.fields(record)]
-        for name in kwargs:
-            if name not in known:
-                raise SettingError(error_message("setting", of=cls.__name__, expected=one_of(known), got=name))
-        try:
-            build(self, *args, **kwargs)
-        except ValidationError as error:
-            raise _as_setting_error(error, known, cls.__name__) from None
-
-    __init__.__doc__ = build.__doc__
-    record.__init__ = __init__
-    return record  # type: ignore[no-any-return]
-
-
-def _as_setting_error(error: ValidationError, known: Sequence[str], of: str) -> SettingError:
-    """Turns pydantic's list of faults into one error about the first bad setting; our own speak for themselves."""
-    faults = error.errors()
-    for fault in faults:
-        own = fault.get("ctx", {}).get("error")
-        if isinstance(own, SettingError):
-            return own
-    where = faults[0]["loc"][0]
-    # A setting of several types has one fault for each of them, of which any may be mended.
-    musts = dict.fromkeys(_must(fault) for fault in faults if fault["loc"][0] == where)
-    which = known[where] if isinstance(where, int) else where
-    got = None if faults[0]["type"] == "missing" else faults[0]["input"]
-    return SettingError(error_message(which, of=of, expected=" or ".join(musts), got=got))
-
-
-def _must(fault: Mapping[str, Any]) -> str:
-    """Turns pydantic's words for one fault into the end of a sentence that starts with "must be"."""
-    if fault["type"] == "missing":
-        return "given"
-    if fault["type"] == "unexpected_keyword_argument":
-        return f"without {fault['loc'][-1]!r}"
-    text: str = fault["msg"].removeprefix("Input should be ").split(", unable to")[0]
-    return text.replace("a dictionary or an instance of", "a")
 
 
 def register(kind: str, cls: type[T], *, own_kind: str = "") -> type[T]:

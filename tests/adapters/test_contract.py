@@ -12,8 +12,9 @@ import pytest
 
 from promptkit import ChainOfThought, FewShot, ScriptedBackend, WindowStop, load_task
 from promptkit.adapters import PlanPredictor
-from promptkit.adapters.settings import register, settings
+from promptkit.adapters.settings import register
 from promptkit.backends.base import prompt_texts
+from promptkit.settings import settings
 from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter
 from promptkit.types import Example, Prediction, Progress, Query, Reply, Request
