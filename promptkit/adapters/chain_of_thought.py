@@ -17,7 +17,7 @@ from promptkit.backends.base import check_logprobs
 from promptkit.data import check_examples
 from promptkit.errors import SettingError, error_message
 from promptkit.parsing import Rule, Tie
-from promptkit.settings import settings
+from promptkit.records import settings
 from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject
 

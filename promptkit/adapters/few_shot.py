@@ -17,7 +17,7 @@ from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
 from promptkit.data import check_examples
 from promptkit.errors import DataError, SettingError, error_message
-from promptkit.settings import settings
+from promptkit.records import settings
 from promptkit.tasks.task import Task
 from promptkit.types import Ask, Example
 

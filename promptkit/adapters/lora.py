@@ -14,7 +14,7 @@ from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.settings import register
 from promptkit.adapters.tuning import Soft, Tuning, WeightSettings, fit_weights
 from promptkit.backends import Backend
-from promptkit.settings import part_of, settings
+from promptkit.records import part_of, settings
 from promptkit.tasks.task import Task
 from promptkit.training import LoraSpec, TrainingConfig, TrainProgress
 from promptkit.training.config import RATES

@@ -19,7 +19,7 @@ from promptkit.adapters.training_set import TrainingSet, distill
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend, unwrap
 from promptkit.errors import SettingError, UnsupportedError, error_message
-from promptkit.settings import settings
+from promptkit.records import settings
 from promptkit.tasks import render, render_answer
 from promptkit.tasks.task import Task
 from promptkit.training import LoraSpec, Pair, SoftSpec, TrainingConfig, TrainProgress

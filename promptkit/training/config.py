@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from promptkit.artifacts.peft_config import MAX_RANK
 from promptkit.errors import SettingError, error_message
-from promptkit.settings import settings
+from promptkit.records import settings
 from promptkit.training.log import TrainingLog
 from promptkit.types import Prompt, Weights
 

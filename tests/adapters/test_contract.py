@@ -14,7 +14,7 @@ from promptkit import ChainOfThought, FewShot, ScriptedBackend, WindowStop, load
 from promptkit.adapters import PlanPredictor
 from promptkit.adapters.settings import register
 from promptkit.backends.base import prompt_texts
-from promptkit.settings import settings
+from promptkit.records import settings
 from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter
 from promptkit.types import Example, Prediction, Progress, Query, Reply, Request

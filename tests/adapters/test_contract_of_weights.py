@@ -14,7 +14,7 @@ import promptkit as pk
 from promptkit import ArtifactError, FewShot, LoRA, SoftPrompt, load_task
 from promptkit.adapters import PlanPredictor
 from promptkit.adapters.settings import register
-from promptkit.settings import settings
+from promptkit.records import settings
 from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter
 from promptkit.types import Example, Prediction, Query, Weights

@@ -29,7 +29,7 @@ from promptkit import (
 )
 from promptkit.adapters import PlanPredictor, adapter_from_settings, adapter_settings
 from promptkit.adapters.tuning import training_pairs
-from promptkit.settings import field_names
+from promptkit.records import field_names
 from promptkit.tasks import render, render_answer
 from promptkit.training import LoraSpec, TrainingConfig
 from promptkit.types import Example, Query, Weights

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 import promptkit as pk
 from promptkit.errors import SettingError
-from promptkit.settings import field_docs, field_names, part_of, settings
+from promptkit.records import field_docs, field_names, part_of, settings
 
 
 def _even(value: int) -> int:
