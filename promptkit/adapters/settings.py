@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
 from promptkit.errors import SettingError, error_message, one_of
+from promptkit.records import field_docs, field_names
 from promptkit.tasks.task import Task
 from promptkit.types import JSONObject
 
-__all__ = ["adapter_from_settings", "adapter_settings", "register"]
+__all__ = ["StrategyField", "adapter_from_settings", "adapter_settings", "register", "strategy_fields"]
 
 T = TypeVar("T")
+
+
+class StrategyField(NamedTuple):
+    """One setting of a strategy: its type with its limits, its default and its documentation."""
+
+    annotation: Any
+    default: Any
+    text: str
+
 
 _KINDS: dict[str, type[Any]] = {}
 _OWN_KINDS: dict[str, str] = {}
@@ -85,3 +95,28 @@ def adapter_from_settings(task: Task, values: Mapping[str, Any]) -> Any:
     if own_kind in rest:
         rest["kind"] = rest.pop(own_kind)
     return _KINDS[kind](task, **rest)
+
+
+def strategy_fields() -> dict[str, dict[str, StrategyField]]:
+    """Tells what settings files may say of each registered strategy.
+
+    Returns:
+        For each kind its settings by the name that they have in settings files, ``task`` aside.
+
+    Example:
+        >>> strategy_fields()["lora"]["rank"].default
+        8
+    """
+    found: dict[str, dict[str, StrategyField]] = {}
+    for kind, cls in _KINDS.items():
+        docs, fields = field_docs(cls), getattr(cls, "__pydantic_fields__", {})
+        found[kind] = {
+            _OWN_KINDS.get(kind, name) if name == "kind" else name: StrategyField(
+                Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation,
+                info.default,
+                docs.get(name, ""),
+            )
+            for name in field_names(cls)
+            if name != "task" and (info := fields.get(name)) is not None
+        }
+    return found

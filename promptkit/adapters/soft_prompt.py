@@ -36,7 +36,7 @@ class SoftPrompt(WeightSettings):
     Attributes:
         task: What is to be done.
         tokens: Number of vectors, which take as many places of the context window.
-        kind: ``prompt``, ``prefix`` or ``ptuning``; ``soft_kind`` in settings files, whose ``kind`` is the strategy.
+        kind: ``prompt``, ``prefix`` or ``ptuning``; called ``soft_kind`` in settings files and on the command line.
         init: Starting point: ``domain`` the tokens that the task uses more than general text does (weighted log-odds);
             ``random``; ``vocabulary`` frequent tokens; ``text`` those of ``init_text``; ``prompt`` those right before
             the question in a few-shot prompt, the teacher's or the best of several on dev.

@@ -26,6 +26,7 @@ from promptkit.cli.options import (
     Traceback,
     reading,
 )
+from promptkit.cli.settings_options import given_settings
 from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
 if TYPE_CHECKING:
@@ -37,38 +38,20 @@ _TERMINATED = 143  # what a shell reports of a process that SIGTERM ended
 
 
 def fit(
+    ctx: typer.Context,
     task: TaskName,
     strategy: Annotated[
         Literal["few_shot", "chain_of_thought", "soft_prompt", "lora"],
         typer.Option("--strategy", help="From cheap to dear: a prompt, reasoning with a vote, vectors, weights."),
     ],
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the predictor is saved.")],
-    shots: Annotated[int | None, typer.Option("--shots", min=0, help="Number of demonstrations.")] = None,
-    select: Annotated[
-        str | None, typer.Option("--select", metavar="NAME", help="How demonstrations are chosen, such as nearest.")
-    ] = None,
-    tokens: Annotated[int | None, typer.Option("--tokens", min=1, help="soft_prompt: number of vectors.")] = None,
-    kind: Annotated[
-        Literal["prompt", "prefix", "ptuning"] | None, typer.Option("--kind", help="soft_prompt: kind of vectors.")
-    ] = None,
-    init: Annotated[
-        Literal["domain", "random", "vocabulary", "prompt", "text"] | None,
-        typer.Option("--init", help="soft_prompt: where the vectors start."),
-    ] = None,
-    rank: Annotated[int | None, typer.Option("--rank", min=1, help="lora: rank of the changes.")] = None,
-    variant: Annotated[
-        Literal["lora", "rslora", "dora", "adalora"] | None,
-        typer.Option("--variant", help="lora: member of the family."),
-    ] = None,
-    soft_prompt: Annotated[
-        int | None, typer.Option("--soft-prompt", min=1, help="lora: vectors that are learned together with it.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Times that every example is seen.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate.")] = None,
-    max_minutes: Annotated[float | None, typer.Option("--max-minutes", help="Time limit of training.")] = None,
     setting: Annotated[
         list[str],
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the strategy; repeat it for more."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting with a JSON value, as patience=null; repeat it.",
+        ),
     ] = [],  # noqa: B006 - typer copies it
     teacher: Annotated[
         str, typer.Option("--teacher", metavar="FOLDER", help="A saved predictor whose answers or prompt are used.")
@@ -103,12 +86,8 @@ def fit(
     import promptkit as pk
     from promptkit.adapters import adapter_from_settings, adapter_settings
 
-    given = {
-        "shots": shots, "select": select, "tokens": tokens, "soft_kind": kind, "init": init, "rank": rank,
-        "variant": variant, "soft_prompt": soft_prompt, "epochs": epochs, "learning_rate": learning_rate,
-        "max_minutes": max_minutes,
-    }  # fmt: skip
-    settings = {name: value for name, value in given.items() if value is not None} | _parse_settings(setting)
+    given = {name: value for name, value in given_settings(ctx).items() if value is not None}
+    settings = given | _parse_settings(setting)
     learned = strategy in ("soft_prompt", "lora")
     if not learned and (teacher or unlabelled or checkpoint):
         raise typer.BadParameter("--teacher, --unlabelled and --checkpoint need soft_prompt or lora")
