@@ -5,8 +5,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 ITEMS ?= 100
 MINUTES ?= 110
-# What `make demo` climbs: one domain that a prompt solves, one that voting solves, one that needs learned weights.
-DOMAINS ?= chinese apples tone
+# What `make demo` climbs: one task that a prompt solves, one that voting solves, one that needs learned weights.
+TASKS ?= chinese apples tone
 TARGET ?= 0.8
 CLIMB = $(RUN)/promptkit climb --target $(TARGET) --test-items $(ITEMS) --folder runs/demo --report runs/demo --resume
 INPUTS := pyproject.toml constraints.txt
@@ -17,11 +17,11 @@ INPUTS := pyproject.toml constraints.txt
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.installed  ## climb from prompt to voting to learned weights on three domains; score prompts on all six
+demo: $(VENV)/.installed  ## climb from prompt to voting to learned weights on three tasks; score prompts on all six
 	$(RUN)/promptkit demo --items $(ITEMS)
-	$(CLIMB) $(DOMAINS)
+	$(CLIMB) $(TASKS)
 
-demo-all: $(VENV)/.installed  ## the same climbs on all six domains (a quarter of an hour)
+demo-all: $(VENV)/.installed  ## the same climbs on all six tasks (a quarter of an hour)
 	$(CLIMB) apples chinese notation products tickets tone
 
 demo-weights: $(VENV)/.installed  ## compare prompts, soft prompts and LoRA over several seeds (an hour)

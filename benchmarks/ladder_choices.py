@@ -1,13 +1,13 @@
-"""Does the ladder stop where an exhaustive run would? Prints its choice beside the best one, domain by domain.
+"""Does the ladder stop where an exhaustive run would? Prints its choice beside the best one, task by task.
 
-For each domain and seed the ladder climbs the default rungs without a target. Then every rung is fitted (those that
+For each task and seed the ladder climbs the default rungs without a target. Then every rung is fitted (those that
 the ladder fitted are loaded, the others get the same hand-downs) and scored on the whole test split. The right choice
 is the cheapest rung whose mean on test is not below the best by more than the margin. Runs are kept in a folder, so
-that a run that was cut off goes on, and domains can be done one at a time. Without arguments it does one domain with
-one seed; ``--all`` does all domains with three, which takes hours on two cores.
+that a run that was cut off goes on, and tasks can be done one at a time. Without arguments it does one task with
+one seed; ``--all`` does all tasks with three, which takes hours on two cores.
 
 Example:
-    python benchmarks/ladder_choices.py --folder runs/choices --domain tone --domain apples --seed 0 --seed 1
+    python benchmarks/ladder_choices.py --folder runs/choices --task tone --task apples --seed 0 --seed 1
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In-domain questions are the test items of every domain, each as one plain text: names of fields are not looked at.
 Questions of the outside world are written by the templates below, of thirty kinds that no calibration has seen: the
-router's thresholds are set on the domains' dev questions alone. Some are near to a domain on purpose: complaints to
+router's thresholds are set on the tasks' dev questions alone. Some are near to a task on purpose: complaints to
 other firms, sums, other Chinese sentences.
 
 Example:
@@ -116,7 +116,7 @@ def shipped_desk() -> pk.Router:
 
 
 def items_of(name: str) -> list[dict[str, str]]:
-    """Returns the questions of a domain's test split, read as they are: nothing is scored against their targets."""
+    """Returns the questions of a task's test split, read as they are: nothing is scored against their targets."""
     fields = pk.load_task(name).fields
     lines = (templates_root() / name / "data" / "test.jsonl").read_text(encoding="utf-8").splitlines()
     return [{field: json.loads(line)[field] for field in fields} for line in lines]

@@ -1,4 +1,4 @@
-"""A domain task, few-shot prompting and an honest score on the reference model, offline.
+"""A task, few-shot prompting and an honest score on the reference model, offline.
 
 Run ``python examples/01_first_score.py``; ``--items`` sets the number of test items.
 """

@@ -1,7 +1,7 @@
 """Learned weights behind the same interface: a soft prompt, a LoRA, and what a few-shot prompt hands down to them.
 
 Run ``python examples/06_soft_prompt_and_lora.py``; ``--items`` sets the number of test items, ``--train`` that of
-training items, ``--epochs`` how often each is seen at most, and ``--task`` the domain.
+training items, ``--epochs`` how often each is seen at most, and ``--task`` names the task.
 """
 
 import argparse

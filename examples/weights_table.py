@@ -1,6 +1,6 @@
 """Few-shot prompts, soft prompts and LoRA on the same held-out items, over several seeds: ``make demo-weights``.
 
-For each domain the best few-shot prompt (over numbers and ways of choosing demonstrations) and the best kind of soft
+For each task the best few-shot prompt (over numbers and ways of choosing demonstrations) and the best kind of soft
 prompt are chosen on dev and then scored on test. Differences are paired: both sides answer the same items. Then the
 starting points of soft prompts are compared with a random start, over their own seeds. Intervals of means are
 those of ``statistics.mean_interval``; those of differences draw seeds as well as items. An hour on two cores.
@@ -29,7 +29,7 @@ def scores(predictor: pk.Predictor, examples: list[pk.Example], metric: str) -> 
 
 
 class Table:
-    """Fits and scores on one domain, and prints a line for each strategy."""
+    """Fits and scores on one task, and prints a line for each strategy."""
 
     def __init__(self, name: str, backend: pk.LocalBackend, args: argparse.Namespace) -> None:
         self.task, data = pk.load_task(name), pk.load_examples(name)
@@ -130,12 +130,12 @@ class Table:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--domain", action="append", help="A domain; repeat it for more. Default: tone and notation.")
+    parser.add_argument("--task", action="append", help="A task; repeat it for more. Default: tone and notation.")
     parser.add_argument("--items", type=int, default=400, help="Test items.")
     parser.add_argument("--train", type=int, default=600, help="Training items.")
     parser.add_argument("--dev", type=int, default=200, help="Dev items.")
     parser.add_argument("--seeds", type=int, default=3, help="Seeds of each strategy.")
-    parser.add_argument("--starts", type=int, default=5, help="Seeds of each start, on the first domain; 0: none.")
+    parser.add_argument("--starts", type=int, default=5, help="Seeds of each start, on the first task; 0: none.")
     parser.add_argument("--epochs", type=int, default=None, help="Epochs instead of the defaults.")
     parser.add_argument("--model", default="reference")
     parser.add_argument("--json", default="", help="A file for all figures.")

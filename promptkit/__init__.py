@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from promptkit.adapters import Predictor as Predictor
     from promptkit.adapters import SoftPrompt as SoftPrompt
     from promptkit.adapters import load as load
+    from promptkit.adapters.plan import Aggregation as Aggregation
+    from promptkit.adapters.selection import LexicalIndex as LexicalIndex
     from promptkit.adapters.selection import select as select
     from promptkit.artifacts.weights import read_peft_folder as read_peft_folder
     from promptkit.assistants import Assistant as Assistant
@@ -76,15 +78,21 @@ if TYPE_CHECKING:
     from promptkit.ladder import load_record as load_record
     from promptkit.memory_estimate import MemoryEstimate as MemoryEstimate
     from promptkit.memory_estimate import estimate as estimate
+    from promptkit.metrics import Metric as Metric
     from promptkit.metrics import get_metric as get_metric
     from promptkit.metrics import rouge as rouge
     from promptkit.parsing import AnswerParser as AnswerParser
     from promptkit.parsing import BetaStop as BetaStop
+    from promptkit.parsing import ReadSample as ReadSample
+    from promptkit.parsing import StopRule as StopRule
     from promptkit.parsing import Vote as Vote
     from promptkit.parsing import VoteSummary as VoteSummary
     from promptkit.parsing import WindowStop as WindowStop
     from promptkit.parsing import vote as vote
     from promptkit.parsing import vote_rows as vote_rows
+    from promptkit.records import settings as settings
+    from promptkit.registry import load_plugin as load_plugin
+    from promptkit.registry import register as register
     from promptkit.statistics import Sequential as Sequential
     from promptkit.statistics import minimum_detectable as minimum_detectable
     from promptkit.tasks import Task as Task
@@ -109,7 +117,9 @@ __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
     "adapters": "Adapter ChainOfThought FewShot LoRA Plan PlanPredictor Predictor SoftPrompt load",
-    "adapters.selection": "select",
+    "adapters.plan": "Aggregation",
+    "adapters.selection": "LexicalIndex select",
+    "records": "settings",
     "artifacts.weights": "read_peft_folder",
     "assistants": "Assistant AssistantReply Chat ReplyStream Routed Router",
     "backends": "Backend CachedBackend LocalBackend RemoteBackend ScriptedBackend",
@@ -122,8 +132,9 @@ _NAMES_BY_MODULE = {
     "html": "write_report",
     "ladder": "Budget ClimbResult Record climb load_record",
     "memory_estimate": "MemoryEstimate estimate",
-    "metrics": "get_metric rouge",
-    "parsing": "AnswerParser BetaStop Vote VoteSummary WindowStop vote vote_rows",
+    "metrics": "Metric get_metric rouge",
+    "parsing": "AnswerParser BetaStop ReadSample StopRule Vote VoteSummary WindowStop vote vote_rows",
+    "registry": "load_plugin register",
     "statistics": "Sequential minimum_detectable",
     "tasks": "Task lint list_tasks load_task new_task render",
     "types": "Completion Example Message Prediction Prompt Query Reply Request Sampling ScoreRequest Usage",

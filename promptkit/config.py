@@ -5,6 +5,7 @@ Example file::
     task: tickets                 # a shipped task, or a folder
     model: reference              # a folder, a name on the Hugging Face Hub, or one at base_url
     cache: answers.sqlite         # answers are kept here, and taken from here
+    plugins: [my_metric.py]       # run first; it may register metrics, strategies and more
     target: {exact_match: 0.9}
     budget: {minutes: 10}
     folder: runs/tickets
@@ -33,6 +34,7 @@ from promptkit.data.load import data_settings, read_renamed
 from promptkit.errors import DataError, SettingError, TaskError, error_message, one_of, opens
 from promptkit.ladder import Budget, ClimbResult, Rung, climb
 from promptkit.ladder.fitting import ClimbProgress
+from promptkit.registry import load_plugin
 from promptkit.tasks.loading import is_path, read_mapping, resolve_name
 from promptkit.tasks.task import Task, load_task
 from promptkit.types import JSONObject, Query
@@ -73,6 +75,8 @@ class ClimbConfig(BaseModel):
             on this machine, which rungs that learn weights need.
         api_key_env: Name of the environment variable with the server's API key, never the key itself.
         cache: An SQLite file in which answers are kept and from which they are taken (see ``promptkit.CachedBackend``).
+        backend: The registered backend that runs the model; by default openai with ``base_url``, and local without.
+        plugins: Python files that register strategies, metrics and other pieces (see ``promptkit.load_plugin``).
         target: What is good enough: a metric with a score, such as exact_match=0.9 (in a file ``{exact_match: 0.9}``),
             or a score of the task's metric. The climb ends where it is reached.
         budget: What may be spent.
@@ -102,6 +106,8 @@ class ClimbConfig(BaseModel):
     base_url: str = ""
     api_key_env: str = ""
     cache: str = ""
+    backend: str = ""
+    plugins: tuple[str, ...] = ()
     target: float | dict[str, float] | None = None
     budget: BudgetConfig = BudgetConfig()
     rungs: Literal["default"] | tuple[str | JSONObject, ...] = "default"
@@ -117,6 +123,15 @@ class ClimbConfig(BaseModel):
     block: int = 20
     retries: int = 1
 
+    def load_plugins(self) -> None:
+        """Runs the files of ``plugins`` that were not run yet; ``climb`` does so, too.
+
+        Raises:
+            SettingError: One cannot be loaded.
+        """
+        for path in self.plugins:
+            load_plugin(path)
+
     def climb(self, backend: Backend, *, resume: bool = False, progress: ClimbProgress | None = None) -> ClimbResult:
         """Climbs.
 
@@ -131,6 +146,7 @@ class ClimbConfig(BaseModel):
         Raises:
             PromptkitError: As ``promptkit.climb``, and whatever is wrong with task and data.
         """
+        self.load_plugins()
         task = load_task(self.task)
         # A climb is stricter than loading: it also refuses dev items that stand in train.
         leakage: Literal["warn", "auto"] = "warn" if self.allow_leakage else "auto"
@@ -208,11 +224,13 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Turns relative paths of a file into paths from here; names of domains and models stay as they are."""
+    """Turns relative paths of a file into paths from here; names of tasks and models stay as they are."""
     found = dict(values)
     for name in ("folder", "unlabelled", "cache"):
         if isinstance(found.get(name), str) and found[name]:
             found[name] = str(folder / found[name])
+    if isinstance(found.get("plugins"), list):
+        found["plugins"] = [str(folder / path) if isinstance(path, str) else path for path in found["plugins"]]
     task, data, model = (values[n] if isinstance(values.get(n), str) else "" for n in ("task", "data", "model"))
     if task and not _is_shipped(task, folder) and (folder / task).is_dir():
         found["task"] = _as_path(folder / task)

@@ -12,7 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RUNS = {
     "01_first_score.py": (["--items", "8"], "The saved and loaded predictor answers:"),
-    "02_your_own_domain.py": ([], "0 failed"),
+    "02_your_own_task.py": ([], "0 failed"),
     "03_voting_on_stored_samples.py": ([], "beta rule: 4 of 20 samples used, answer 5"),
     "04_reasoning_and_voting.py": (["--items", "6"], "agreement"),
     "05_is_voting_worth_it.py": (["--items", "6"], "beta stop - majority"),
@@ -32,7 +32,7 @@ def test_every_numbered_example_is_run_here() -> None:
 
 @pytest.mark.slow
 def test_the_table_of_weights_is_printed() -> None:
-    arguments = "--domain tone --items 6 --dev 4 --train 24 --seeds 2 --starts 2 --epochs 1".split()
+    arguments = "--task tone --items 6 --dev 4 --train 24 --seeds 2 --starts 2 --epochs 1".split()
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "weights_table.py"), *arguments],
         capture_output=True,

@@ -25,6 +25,7 @@ PUBLIC = """
     CachedBackend RemoteBackend
     evaluate get_metric lint list_tasks load load_examples load_task measure_leakage new_task render rouge select vote vote_rows
     write_report
+    Aggregation LexicalIndex Metric ReadSample StopRule load_plugin register settings
 """.split()
 
 # The parameters on which callers may rely, in order; those before the bar have no default, those after it have one.
@@ -47,14 +48,17 @@ SIGNATURES = {
     "load_record": "path |",
     "compare": "arms | examples metric baseline pairs margin confidence failures seed",
     "evaluate": "predictor examples | metrics seed confidence",
-    "get_metric": "name |",
+    "get_metric": "metric |",
     "list_tasks": "|",
     "load": "folder backend |",
+    "load_plugin": "path |",
     "load_examples": "source | task fields target rationale id columns split seed skip_bad rejects on_leakage",
     "load_task": "source |",
     "minimum_detectable": "items | discordance sd confidence power arms",
     "new_task": "name | folder",
     "estimate": "model adapter | dtype batch_tokens",
+    "register": "group name options |",
+    "settings": "cls |",
     "read_peft_folder": "folder backend_fingerprint |",
     "render": "task query | demos ask form instruction",
     "rouge": "prediction reference | variant",

@@ -26,7 +26,7 @@ from promptkit.parsing import AnswerParser, ParserSpec
 from promptkit.statistics import bootstrap_mean
 from promptkit.types import Prompt, Request, Sampling
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "domains"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tasks"))
 import apples
 
 EASY = 20  # Largest number added or taken away in problems of one step.

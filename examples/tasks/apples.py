@@ -14,7 +14,7 @@ HIGH = 150
 
 
 def draw(rng: random.Random, steps: Sequence[int] = STEPS) -> Problem:
-    """Draws a problem at the difficulty of this domain."""
+    """Draws a problem at the difficulty of this task."""
     return draw_problem(rng, rng.choice(steps), HIGH, training=False, kind=rng.choice(KINDS))
 
 

@@ -1,6 +1,6 @@
 """Writes the data of the shipped tasks: train, dev and test of each, without leakage between them.
 
-Run ``python examples/tasks/build.py``; it writes ``templates/<domain>/data/{train,dev,test}.jsonl``. The same seed
+Run ``python examples/tasks/build.py``; it writes ``templates/<task>/data/{train,dev,test}.jsonl``. The same seed
 writes the same bytes.
 """
 
@@ -27,7 +27,7 @@ from promptkit.data import measure_leakage
 from promptkit.types import Example, Query
 
 Rows = Callable[[random.Random], Iterator[dict[str, object]]]
-DOMAINS: dict[str, Rows] = {
+TASKS: dict[str, Rows] = {
     "apples": apples.rows, "tickets": tickets.rows, "products": products.rows, "notation": notation.rows, "tone": tone.rows,
     "chinese": chinese.rows,
 }  # fmt: skip
@@ -40,7 +40,7 @@ def _example(row: dict[str, object]) -> Example:
 
 
 def build(rows: Rows, seed: int) -> dict[str, list[dict[str, object]]]:
-    """Draws the splits of a domain.
+    """Draws the splits of a task.
 
     Args:
         rows: Source of rows.
@@ -89,10 +89,10 @@ def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE.parent.parent / "templates")
-    parser.add_argument("--only", nargs="*", choices=list(DOMAINS), default=list(DOMAINS))
+    parser.add_argument("--only", nargs="*", choices=list(TASKS), default=list(TASKS))
     args = parser.parse_args()
     for name in args.only:
-        splits = build(DOMAINS[name], seed=2026)
+        splits = build(TASKS[name], seed=2026)
         write(args.out / name / "data", splits)
         print(name, {split: len(rows) for split, rows in splits.items()})
 

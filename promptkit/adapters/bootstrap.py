@@ -56,7 +56,7 @@ def bootstrap_rationales(
 
     Raises:
         DataError: The examples are a split named "test".
-        TaskError: The domain has no reasoning template.
+        TaskError: The task has no reasoning template.
     """
     select("first", examples, 0)  # refuses a test split before the model is paid
     given = [example for example in examples if example.rationale]

@@ -12,20 +12,19 @@ from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SEED, MAX_SHOTS, Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.search import search_demonstrations
 from promptkit.adapters.selection import select
-from promptkit.adapters.settings import register
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
 from promptkit.data import check_examples
 from promptkit.errors import DataError, SettingError, error_message
 from promptkit.records import settings
+from promptkit.registry import Registered, find, register
 from promptkit.tasks.task import Task
 from promptkit.types import Ask, Example
 
-__all__ = ["FewShot", "choose_form", "choose_instruction"]
-
-Select = Literal["first", "random", "balanced", "nearest", "diverse", "searched"]
+__all__ = ["FewShot", "choose_form", "choose_instruction", "find_select"]
 
 
+@register("strategy", "few_shot")
 @settings
 class FewShot:
     """A prompt with worked examples, and one greedy answer. The cheapest rung.
@@ -34,14 +33,14 @@ class FewShot:
         task: What is to be done.
         shots: Number of demonstrations, 0 to 1,000. Fewer stand in the prompt where the context window is too small.
         select: How they are chosen: ``first``, ``random``, ``balanced`` over labels, ``nearest`` to each question
-            (lexical), ``diverse`` for each question (maximal marginal relevance), or ``searched``: several sets are
-            tried on dev, and the one that scores best is kept.
-        ask: ``direct`` or, where the domain has a reasoning template and data with rationales, ``reasoned``.
-        instruction: Which of the domain's instructions heads the prompt, by number; or a text of your own; or
-            ``None``. ``searched`` tries all of the domain's instructions instead.
+            (lexical), ``diverse`` for each question (maximal marginal relevance), another registered selector, or
+            ``searched``: several sets are tried on dev, and the one that scores best is kept.
+        ask: ``direct`` or, where the task has a reasoning template and data with rationales, ``reasoned``.
+        instruction: Which of the task's instructions heads the prompt, by number; or a text of your own; or
+            ``None``. ``searched`` tries all of the task's instructions instead.
         form: ``completion``, ``chat``, or ``auto`` for what the model prefers.
         answer_by: ``generation``, or ``likelihood`` for label tasks: the most likely label wins, and always one does.
-        max_new_tokens: Limit of generated tokens; by default the domain's.
+        max_new_tokens: Limit of generated tokens; by default the task's.
         trials: Number of sets that ``searched`` tries, 1 to 1,000.
         search_items: Number of dev examples on which ``searched`` tries them, the first ones of dev; at most a million.
 
@@ -56,7 +55,7 @@ class FewShot:
 
     task: Task
     shots: Annotated[int, Field(ge=0, le=MAX_SHOTS, strict=True)] = 4
-    select: Select = "balanced"
+    select: str = "balanced"
     ask: Ask = "direct"
     instruction: int | str | None = 0
     form: Literal["auto", "completion", "chat"] = "auto"
@@ -64,6 +63,10 @@ class FewShot:
     max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] | None = None
     trials: Annotated[int, Field(ge=1, le=1000)] = 12
     search_items: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+
+    def __post_init__(self) -> None:
+        """Checks the name of the selector."""
+        find_select(self.select, of="FewShot")
 
     def fit(
         self, examples: Sequence[Example], backend: Backend, *, dev: Sequence[Example] | None = None, seed: int = 0
@@ -112,7 +115,8 @@ class FewShot:
             return search_demonstrations(
                 plan, self.task, backend, pool, dev, trials=self.trials, items=self.search_items
             )
-        if self.select in ("nearest", "diverse"):
+        selector = find_select(self.select, of="FewShot")
+        if selector is not None and selector.options.get("per_query"):
             plan = plan.model_copy(update={"per_query": self.select, "demos": tuple(pool)})
         else:
             labels = self.task.labels or None
@@ -121,7 +125,20 @@ class FewShot:
         return PlanPredictor(plan, self.task, backend)
 
 
-register("few_shot", FewShot)
+def find_select(name: str, of: str) -> Registered | None:
+    """Finds a way of choosing demonstrations.
+
+    Args:
+        name: The name of a selector, or ``searched``.
+        of: Whose setting it is, for messages.
+
+    Returns:
+        The selector; ``None`` for ``searched``.
+
+    Raises:
+        SettingError: The name is unknown.
+    """
+    return None if name == "searched" else find("selector", name, of=of, which="select", also=("searched",))
 
 
 def usable_examples(task: Task, examples: Sequence[Example], ask: Ask, shots: int) -> Sequence[Example]:

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.settings import register
 from promptkit.adapters.tuning import Soft, Tuning, WeightSettings, fit_weights
 from promptkit.backends import Backend
 from promptkit.records import part_of, settings
+from promptkit.registry import find, register
 from promptkit.tasks.task import Task
 from promptkit.training import LoraSpec, TrainingConfig, TrainProgress
 from promptkit.training.config import RATES
@@ -23,6 +23,7 @@ from promptkit.types import Example, Queries
 __all__ = ["LoRA"]
 
 
+@register("strategy", "lora")
 @settings
 class LoRA(LoraSpec, WeightSettings):
     """Low-rank changes of a frozen model's linear layers. The dearest rung: it teaches what no prompt can say.
@@ -48,6 +49,11 @@ class LoRA(LoraSpec, WeightSettings):
     _: KW_ONLY
     soft_prompt: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
     soft_learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = RATES["prompt"]
+
+    def __post_init__(self) -> None:
+        """Checks names, and settings that only make sense together."""
+        find("selector", self.select, of="LoRA", which="select")
+        LoraSpec.__post_init__(self)
 
     def fit(
         self,
@@ -105,6 +111,3 @@ class LoRA(LoraSpec, WeightSettings):
             soft = Soft("prompt", self.soft_prompt, "domain", learning_rate=self.soft_learning_rate)
         train = part_of(self, TrainingConfig)
         return Tuning("LoRA", "lora", self.asks(self.task), train, lora=part_of(self, LoraSpec), soft=soft)
-
-
-register("lora", LoRA)

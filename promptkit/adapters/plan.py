@@ -1,15 +1,16 @@
-"""The plan in which every strategy ends: how to ask, which demonstrations, how to sample, how to vote."""
+"""The plan in which every strategy ends: how to ask, which demonstrations, how to sample and aggregate."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from promptkit.parsing import BetaStop, Rule, Tie, WindowStop
-from promptkit.types import Ask, Example
+from promptkit.parsing import StopRule, Tie, stop_rule, stop_settings
+from promptkit.registry import find
+from promptkit.types import Ask, Example, JSONObject
 
-__all__ = ["MAX_NEW_TOKENS", "MAX_SAMPLES", "MAX_SEED", "MAX_SHOTS", "Plan", "Stop", "VotePlan"]
+__all__ = ["MAX_NEW_TOKENS", "MAX_SAMPLES", "MAX_SEED", "MAX_SHOTS", "Aggregation", "Plan", "Stop"]
 
 MAX_SHOTS = 1000
 """Most demonstrations in a prompt."""
@@ -21,20 +22,36 @@ MAX_SEED = 2**63 - 1
 """Greatest seed; the least is its negative."""
 
 
-def _no_rule(value: object) -> object:
-    return "none" if value is None else value
+def _read_stop(value: object) -> object:
+    rule = stop_rule(value)  # type: ignore[arg-type]
+    if rule is None:
+        return "none"
+    stop_settings(rule)  # refuses a rule that could not be saved
+    return value if isinstance(value, str) else rule
 
 
-Stop = Annotated[Literal["none", "beta", "window"] | BetaStop | WindowStop | None, BeforeValidator(_no_rule)]
-"""When enough samples of a question have been drawn: a rule with its defaults by name, or a rule. ``None`` is taken for
-``"none"``, as ``promptkit.vote`` takes it."""
+def _write_stop(value: StopRule | str) -> str | JSONObject:
+    return value if isinstance(value, str) else stop_settings(value)
 
 
-class VotePlan(BaseModel):
+Stop = Annotated[StopRule | str | None, PlainValidator(_read_stop), PlainSerializer(_write_stop)]
+"""When enough samples of a question have been drawn: a registered rule with its defaults by name, or a rule, in JSON an
+object with its name as ``kind`` and its settings. ``None`` is taken for ``"none"``, as ``promptkit.vote`` takes it."""
+
+
+def _check_rule(name: str) -> str:
+    return find("aggregator", name, of="Plan", which="rule").name
+
+
+def _check_selector(name: str | None) -> str | None:
+    return None if name is None else find("selector", name, of="Plan", which="per_query").name
+
+
+class Aggregation(BaseModel):
     """How samples of one question become one answer. Frozen, and JSON both ways.
 
     Attributes:
-        rule: How votes are counted (see ``promptkit.vote``).
+        rule: The aggregator that scores the answers (see ``promptkit.vote``).
         tie: How ties are resolved.
         near: Overlap from which two reasonings are one path; ``None`` for equal texts only.
         stop: When enough samples have been drawn.
@@ -44,7 +61,7 @@ class VotePlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rule: Rule = "majority"
+    rule: Annotated[str, AfterValidator(_check_rule)] = "majority"
     tie: Tie = "stable"
     near: float | None = Field(default=None, gt=0.0, le=1.0)
     stop: Stop = "none"
@@ -62,12 +79,12 @@ class Plan(BaseModel):
         form: Whether prompts are completion texts or chat messages.
         instruction: The instruction that heads every prompt; ``None`` for none.
         shots: Wanted number of demonstrations, 0 to 1,000.
-        per_query: How demonstrations are chosen anew for every query out of ``demos``; ``None`` where ``demos`` are
-            the demonstrations themselves.
+        per_query: The selector that chooses demonstrations anew for every query out of ``demos``; ``None`` where
+            ``demos`` are the demonstrations themselves.
         demos: The demonstrations, or the pool from which they are chosen.
         max_new_tokens: Limit of generated tokens per completion, 1 to 100,000.
         samples: Completions per query at most, 1 to 10,000.
-        vote: How several samples become one answer; ``None`` reads the first.
+        aggregate: How several samples become one answer; ``None`` reads the first.
         temperature: 0 for greedy decoding, at most 10.
         top_p: Nucleus share of sampling, in (0, 1].
         seed: The seed with which the strategy was fitted, below 2**63 in size.
@@ -81,11 +98,11 @@ class Plan(BaseModel):
     form: Literal["completion", "chat"] = "completion"
     instruction: str | None = None
     shots: int = Field(default=0, ge=0, le=MAX_SHOTS)
-    per_query: Literal["nearest", "diverse"] | None = None
+    per_query: Annotated[str | None, AfterValidator(_check_selector)] = None
     demos: tuple[Example, ...] = ()
     max_new_tokens: int = Field(default=64, ge=1, le=MAX_NEW_TOKENS)
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
-    vote: VotePlan | None = None
+    aggregate: Aggregation | None = None
     temperature: float = Field(default=0.0, ge=0.0, le=10.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     seed: int = Field(default=0, ge=-MAX_SEED, le=MAX_SEED)

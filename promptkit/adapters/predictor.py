@@ -234,12 +234,12 @@ class PlanPredictor:
             stop=self.task.stop if plan.form == "completion" else (),
         )
         requests = [Request(one.prompt, sampling, seed, soft_prompt=self.soft_prompt, lora=self.lora) for one in asked]
-        if plan.vote is not None:
+        if plan.aggregate is not None:
             parser = self.task.parser(plan.ask)
-            found = draw_votes(self.backend, requests, plan.samples, plan.vote, parser, progress, on_error)
+            found = draw_votes(self.backend, requests, plan.samples, plan.aggregate, parser, progress, on_error)
         else:
             found = ask_all(self.backend, requests, on_error, progress)
-        read = self._read if plan.vote is None else self._elect
+        read = self._read if plan.aggregate is None else self._elect
         return [
             _failed(one, reply) if isinstance(reply, PromptkitError) else read(one, reply)
             for one, reply in zip(asked, found, strict=True)
@@ -261,7 +261,7 @@ class PlanPredictor:
         )
 
     def _elect(self, one: RenderedQuery, reply: Reply) -> Prediction:
-        how = self.plan.vote
+        how = self.plan.aggregate
         assert how is not None
         outcome = count_votes(reply.completions, how, self.task.parser(self.plan.ask))
         agreed = how.min_agreement is None or outcome.agreement >= how.min_agreement

@@ -21,6 +21,7 @@ from promptkit.artifacts import Stored, load_folder, save_folder
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend, unwrap
 from promptkit.errors import ArtifactError, PromptkitError, error_message
+from promptkit.registry import Group, registered_names
 from promptkit.tasks.task import Task, build_task
 from promptkit.types import Example, JSONObject, Weights
 
@@ -98,7 +99,8 @@ def load(folder: str | os.PathLike[str], backend: Backend, *, same_model: bool =
         A predictor that answers as the saved one.
 
     Raises:
-        ArtifactError: The folder is damaged, was changed, comes from a newer version or belongs to another model.
+        ArtifactError: The folder is damaged, was changed, comes from a newer version or belongs to another model, or
+            its plan names an aggregator, stop rule or selector that is not registered.
 
     Example:
         >>> import tempfile, promptkit as pk
@@ -156,11 +158,14 @@ def _read_parts(files: Mapping[str, bytes | str], folder: str) -> tuple[Plan, Ta
         rows = (lines.encode() if isinstance(lines, str) else lines).splitlines()
         demos = tuple(map(_read_demo, rows))
         name = "plan.json"
+        _check_registered(json.loads(files[name]), folder)
         plan = Plan.model_validate_json(files[name], strict=True).model_copy(update={"demos": demos})
         _check_plan(plan, task)
         name = "notes.json"
         notes = json.loads(files[name])
         _check_notes(notes)
+    except ArtifactError:
+        raise
     except KeyError as error:
         raise ArtifactError(error_message(str(error), of=folder, expected="there", got="nothing")) from None
     except ValidationError as error:
@@ -172,6 +177,26 @@ def _read_parts(files: Mapping[str, bytes | str], folder: str) -> tuple[Plan, Ta
         reason = (str(error).splitlines() or [""])[0]
         raise ArtifactError(f"{folder}: {name} cannot be used: {reason}; save the predictor again") from None
     return plan, task, notes
+
+
+def _check_registered(values: Any, folder: str) -> None:
+    """Says of a plan with a piece that is not registered what is missing, which is not in the folder."""
+    if not isinstance(values, dict):
+        return
+    aggregate = values.get("aggregate")
+    how: JSONObject = aggregate if isinstance(aggregate, dict) else {}
+    stop = how.get("stop")
+    named: tuple[tuple[Group, object], ...] = (
+        ("aggregator", how.get("rule")),
+        ("stop_rule", stop.get("kind") if isinstance(stop, dict) else stop),
+        ("selector", values.get("per_query")),
+    )
+    for group, name in named:
+        if isinstance(name, str) and name != "none" and name not in registered_names(group):
+            raise ArtifactError(
+                f"{folder}: plan.json cannot be used: its {group.replace('_', ' ')} {name!r} is not registered; load "
+                "the plugin that registers it first (promptkit.load_plugin, or --plugin FILE), or install its package"
+            )
 
 
 def _read_demo(line: bytes) -> Example:
@@ -214,7 +239,7 @@ def _not_rebuilt(name: str) -> str:
     return (
         f"{name}: a predictor must be one that promptkit.load builds again, got one of a class of its own, in whose "
         "place load would give a plain PlanPredictor with other answers; say what is special in the plan or the task "
-        "(instruction, parser, vote) and let fit return that PlanPredictor, or save it in a format of its own"
+        "(instruction, parser, aggregate) and let fit return that PlanPredictor, or save it in a format of its own"
     )
 
 

@@ -1,7 +1,8 @@
 """Choosing demonstrations: which worked examples stand in a prompt, and in which order.
 
-Every method is deterministic by seed, never takes the query itself (by content, ``Query.key``), and never takes two
-examples of equal content. The pool is a training split: a split named "test" is refused.
+Every method is a registered selector (``promptkit.register``). It is deterministic by seed, never takes the query
+itself (by content, ``Query.key``), and never takes two examples of equal content. The pool is a training split: a
+split named "test" is refused.
 
 ========  ================================================================  ===================================
 method    takes                                                             order
@@ -25,20 +26,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from promptkit.data import Split, check_examples
-from promptkit.errors import DataError, SettingError, error_message, one_of
+from promptkit.errors import DataError, SettingError, error_message
+from promptkit.registry import find, register
 from promptkit.types import Example, Query
 
-__all__ = ["METHODS", "LexicalIndex", "Method", "select", "tokens"]
-
-Method = Literal["first", "random", "balanced", "nearest", "diverse"]
-METHODS: tuple[Method, ...] = get_args(Method)
-"""Names that ``select`` knows."""
+__all__ = ["LexicalIndex", "select", "tokens"]
 
 RELEVANCE = 0.5
 """Weight of likeness to the query against unlikeness to what is chosen, in ``diverse`` (lambda of the paper)."""
@@ -195,7 +192,7 @@ def _refuse_test(examples: object) -> None:
 
 
 def select(
-    method: Method,
+    method: str,
     examples: Sequence[Example] | LexicalIndex,
     k: int,
     *,
@@ -205,11 +202,15 @@ def select(
 ) -> list[Example]:
     """Chooses k demonstrations from a pool.
 
+    A selector of your own is a function ``(index, places, k, *, query, seed, labels)``. It gets a ``LexicalIndex``, the
+    places in ``index.examples`` that it may choose from, in an order drawn by the seed, and the other arguments as they
+    are here; it gives k of the places in the order in which the prompt shows them.
+
     Args:
-        method: How; see the table of this module.
+        method: The name of a selector; see the table of this module.
         examples: The pool, or a ``LexicalIndex`` of it where many queries share one pool.
         k: How many; 0 gives none.
-        query: What will be asked. Needed for ``nearest``; for every method it is kept out of the choice.
+        query: What will be asked. ``nearest`` needs it; for every method it is kept out of the choice.
         seed: Which choice; any integer. For ``nearest`` and ``diverse`` it only decides between equals.
         labels: Targets to balance over; by default all of the pool. If k is smaller than their number, the seed says
             which of them get an example.
@@ -219,38 +220,31 @@ def select(
 
     Raises:
         DataError: If the pool is a split named "test".
-        SettingError: If the method is unknown, k is negative or exceeds the pool, or ``nearest`` has no query.
+        SettingError: If the method is unknown, k is negative or exceeds the pool, ``nearest`` has no query, or a
+            selector gives other than k different places of those that it may choose from.
 
     Example:
         >>> pool = [Example(Query({"q": f"{word} pie"}), ("x",)) for word in ("apple", "pear", "meat")]
         >>> [example.query.fields["q"] for example in select("nearest", pool, 2, query={"q": "meat and apple"})]
         ['apple pie', 'meat pie']
     """
-    if method not in METHODS:
-        raise SettingError(error_message("method", of="select", expected=one_of(METHODS), got=method))
+    selector = find("selector", method, of="select", which="method")
     if isinstance(k, bool) or not isinstance(k, int) or k < 0:
         raise SettingError(error_message("k", of="select", expected="an integer of at least 0", got=k))
     if isinstance(query, Mapping):
         query = Query(query)
-    if method == "nearest" and query is None:
-        raise SettingError(error_message("query", of="select", expected="given for method 'nearest'", got=None))
     index = examples if isinstance(examples, LexicalIndex) else LexicalIndex(examples)
     banned = query.key if query else ""
-    order = range(len(index)) if method == "first" else index.shuffled(seed)
-    places = [place for place in order if index.keys[place] != banned]
+    places = [place for place in index.shuffled(seed) if index.keys[place] != banned]
     if len(places) < k:
         expected = f"at most {len(places)}, the number of different examples in the pool that are not the query"
         raise SettingError(
             error_message("k", of="select", expected=expected, got=k, hint="ask for fewer or give more examples")
         )
-    if method in ("first", "random"):
-        chosen = places[:k]
-    elif method == "balanced":
-        chosen = _balanced(index, places, k, seed, labels)
-    elif method == "nearest" and query is not None:
-        chosen = _nearest(index, places, k, query)
-    else:
-        chosen = _diverse(index, places, k, query)
+    chosen = list(selector.value(index, places, k, query=query, seed=seed, labels=labels))
+    if len(chosen) != k or len(set(chosen)) < k or not set(places).issuperset(chosen):
+        expected = f"{k} different ones of the {len(places)} that it was given"
+        raise SettingError(error_message("places", of=f"selector {method!r}", expected=expected, got=chosen))
     return [index.examples[place] for place in chosen]
 
 
@@ -258,7 +252,45 @@ def _draw(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _balanced(index: LexicalIndex, places: list[int], k: int, seed: int, labels: Sequence[str] | None) -> list[int]:
+@register("selector", "first")
+def _first(
+    index: LexicalIndex,
+    places: list[int],
+    k: int,
+    *,
+    query: Query | None,
+    seed: int,
+    labels: Sequence[str] | None,
+) -> list[int]:
+    """Takes the first examples of the pool."""
+    return sorted(places)[:k]
+
+
+@register("selector", "random")
+def _random(
+    index: LexicalIndex,
+    places: list[int],
+    k: int,
+    *,
+    query: Query | None,
+    seed: int,
+    labels: Sequence[str] | None,
+) -> list[int]:
+    """Draws examples by a hash of seed and content."""
+    return places[:k]
+
+
+@register("selector", "balanced")
+def _balanced(
+    index: LexicalIndex,
+    places: list[int],
+    k: int,
+    *,
+    query: Query | None,
+    seed: int,
+    labels: Sequence[str] | None,
+) -> list[int]:
+    """Draws as many examples of each target as possible."""
     groups: dict[str, list[int]] = {}
     for place in places:
         groups.setdefault(index.examples[place].target, []).append(place)
@@ -272,14 +304,38 @@ def _balanced(index: LexicalIndex, places: list[int], k: int, seed: int, labels:
     return [place for _, _, place in sorted(turns)[:k]]
 
 
-def _nearest(index: LexicalIndex, places: list[int], k: int, query: Query) -> list[int]:
+@register("selector", "nearest", per_query=True)
+def _nearest(
+    index: LexicalIndex,
+    places: list[int],
+    k: int,
+    *,
+    query: Query | None,
+    seed: int,
+    labels: Sequence[str] | None,
+) -> list[int]:
+    """Takes the examples most like each query (TF-IDF cosine)."""
+    if query is None:
+        raise SettingError(error_message("query", of="select", expected="given for method 'nearest'", got=None))
     scores = index.similarity(query.fields)[np.array(places, dtype=np.int64)]
     best = np.argsort(-scores, kind="stable")[:k]  # stable: the seed's order decides between equals
     return [places[at] for at in best[::-1]]
 
 
-def _diverse(index: LexicalIndex, places: list[int], k: int, query: Query | None) -> list[int]:
-    """Maximal marginal relevance: again and again the example of largest L * relevance - (1 - L) * redundancy."""
+@register("selector", "diverse", per_query=True)
+def _diverse(
+    index: LexicalIndex,
+    places: list[int],
+    k: int,
+    *,
+    query: Query | None,
+    seed: int,
+    labels: Sequence[str] | None,
+) -> list[int]:
+    """Takes examples like each query and unlike each other (maximal marginal relevance).
+
+    Again and again the example of largest L * relevance - (1 - L) * redundancy.
+    """
     if not k:
         return []
     order = np.array(places)

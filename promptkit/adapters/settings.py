@@ -1,20 +1,19 @@
-"""The strategies by kind: settings as plain JSON data, and back."""
+"""Settings of strategies as plain JSON data, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from promptkit.errors import SettingError, error_message, one_of
 from promptkit.records import field_docs, field_names
+from promptkit.registry import find, name_of, registered_names
 from promptkit.tasks.task import Task
 from promptkit.types import JSONObject
 
-__all__ = ["StrategyField", "adapter_from_settings", "adapter_settings", "register", "strategy_fields"]
-
-T = TypeVar("T")
+__all__ = ["StrategyField", "adapter_from_settings", "adapter_settings", "strategy_fields"]
 
 
 class StrategyField(NamedTuple):
@@ -23,27 +22,6 @@ class StrategyField(NamedTuple):
     annotation: Any
     default: Any
     text: str
-
-
-_KINDS: dict[str, type[Any]] = {}
-_OWN_KINDS: dict[str, str] = {}
-
-
-def register(kind: str, cls: type[T], *, own_kind: str = "") -> type[T]:
-    """Makes a strategy known by its kind, so that a settings file can name it.
-
-    Args:
-        kind: The name in settings files, for example ``"few_shot"``.
-        cls: The strategy's class.
-        own_kind: What settings files call a setting ``kind`` of the strategy's own, if it has one.
-
-    Returns:
-        The class.
-    """
-    _KINDS[kind] = cls
-    if own_kind:
-        _OWN_KINDS[kind] = own_kind
-    return cls
 
 
 def adapter_settings(adapter: Any) -> JSONObject:
@@ -58,14 +36,15 @@ def adapter_settings(adapter: Any) -> JSONObject:
     Raises:
         SettingError: The adapter's class is not registered.
     """
-    kind = next((name for name, cls in _KINDS.items() if type(adapter) is cls), None)
+    kind = name_of("strategy", type(adapter))
     if kind is None:
+        expected = f"of a registered class, {one_of(registered_names('strategy'))}"
         raise SettingError(
-            error_message("adapter", of="adapter_settings", expected=one_of(_KINDS), got=type(adapter).__name__)
+            error_message("adapter", of="adapter_settings", expected=expected, got=type(adapter).__name__)
         )
     values = TypeAdapter(type(adapter)).dump_python(adapter, mode="json", exclude={"task"})
-    if kind in _OWN_KINDS:
-        values[_OWN_KINDS[kind]] = values.pop("kind")
+    if own_kind := _own_kind(kind):
+        values[own_kind] = values.pop("kind")
     return {"kind": kind, **values}
 
 
@@ -88,13 +67,17 @@ def adapter_from_settings(task: Task, values: Mapping[str, Any]) -> Any:
         2
     """
     rest = dict(values)
-    kind = rest.pop("kind", None)
-    if kind not in _KINDS:
-        raise SettingError(error_message("kind", of="adapter settings", expected=one_of(_KINDS), got=kind))
-    own_kind = _OWN_KINDS.get(kind)
+    strategy = find("strategy", rest.pop("kind", None), of="adapter settings", which="kind")
+    own_kind = _own_kind(strategy.name)
     if own_kind in rest:
         rest["kind"] = rest.pop(own_kind)
-    return _KINDS[kind](task, **rest)
+    return strategy.value(task, **rest)
+
+
+def _own_kind(kind: str) -> str | None:
+    """Returns what settings files call a field ``kind`` of the strategy's own, if it has one."""
+    own_kind: str | None = find("strategy", kind, of="adapter settings", which="kind").options.get("own_kind")
+    return own_kind
 
 
 def strategy_fields() -> dict[str, dict[str, StrategyField]]:
@@ -108,15 +91,19 @@ def strategy_fields() -> dict[str, dict[str, StrategyField]]:
         8
     """
     found: dict[str, dict[str, StrategyField]] = {}
-    for kind, cls in _KINDS.items():
-        docs, fields = field_docs(cls), getattr(cls, "__pydantic_fields__", {})
+    for kind in registered_names("strategy"):
+        cls, own_kind = find("strategy", kind, of="strategy_fields").value, _own_kind(kind)
+        fields = getattr(cls, "__pydantic_fields__", {})  # a strategy that is no record of settings has --set
+        names, docs = (field_names(cls), field_docs(cls)) if fields else ([], {})
         found[kind] = {
-            _OWN_KINDS.get(kind, name) if name == "kind" else name: StrategyField(
-                Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation,
-                info.default,
+            own_kind if own_kind and name == "kind" else name: StrategyField(
+                Annotated[(fields[name].annotation, *fields[name].metadata)]
+                if fields[name].metadata
+                else fields[name].annotation,
+                fields[name].default,
                 docs.get(name, ""),
             )
-            for name in field_names(cls)
-            if name != "task" and (info := fields.get(name)) is not None
+            for name in names
+            if name != "task"
         }
     return found

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.settings import register
 from promptkit.adapters.tuning import Soft, Tuning, WeightSettings, fit_weights
 from promptkit.backends import Backend
 from promptkit.errors import SettingError, error_message
 from promptkit.records import part_of, settings
+from promptkit.registry import find, register
 from promptkit.tasks.task import Task
 from promptkit.training import TrainingConfig, TrainProgress
 from promptkit.training.config import SoftKind
@@ -24,6 +24,7 @@ from promptkit.types import Example, Queries
 __all__ = ["SoftPrompt"]
 
 
+@register("strategy", "soft_prompt", own_kind="soft_kind")
 @settings
 class SoftPrompt(WeightSettings):
     """Vectors that stand before every prompt and are learned; the model stays frozen. Cheap to keep and to send.
@@ -60,7 +61,8 @@ class SoftPrompt(WeightSettings):
     learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
 
     def __post_init__(self) -> None:
-        """Checks settings that only make sense together."""
+        """Checks names, and settings that only make sense together."""
+        find("selector", self.select, of="SoftPrompt", which="select")
         if (self.init == "text") != bool(self.init_text):
             expected = "a text with init='text'" if self.init == "text" else "given with init='text' only"
             raise SettingError(error_message("init_text", of="SoftPrompt", expected=expected, got=self.init_text))
@@ -117,6 +119,3 @@ class SoftPrompt(WeightSettings):
         """Returns the settings as what is to be trained, and how."""
         soft = Soft(self.kind, self.tokens, self.init, self.init_text, self.learning_rate)
         return Tuning("SoftPrompt", "soft_prompt", self.asks(self.task), part_of(self, TrainingConfig), soft=soft)
-
-
-register("soft_prompt", SoftPrompt, own_kind="soft_kind")

@@ -14,7 +14,7 @@ from promptkit.adapters.base import Predictor
 from promptkit.adapters.few_shot import FewShot, usable_examples
 from promptkit.adapters.plan import Plan
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.selection import Method, select
+from promptkit.adapters.selection import select
 from promptkit.adapters.training_set import TrainingSet, distill
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend, unwrap
@@ -50,7 +50,7 @@ class WeightSettings(TrainingConfig):
 
     _: KW_ONLY
     shots: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
-    select: Method = "balanced"
+    select: str = "balanced"
     reasoned: bool = False
     instruction: int | str | None = 0
     form: Literal["auto", "completion", "chat"] = "auto"

@@ -6,14 +6,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from promptkit.adapters.base import OnError
-from promptkit.adapters.plan import VotePlan
+from promptkit.adapters.plan import Aggregation
 from promptkit.backends import Backend
 from promptkit.backends.base import check_logprobs, replies
 from promptkit.errors import PromptkitError
 from promptkit.parsing import AnswerParser, Vote, vote
+from promptkit.registry import find
 from promptkit.types import Completion, Progress, Reply, Request, Usage
 
-__all__ = ["ask_all", "count_votes", "draw_votes", "wave_size"]
+__all__ = ["ask_all", "count_votes", "draw_votes", "needs_logprobs", "wave_size"]
+
+
+def needs_logprobs(rule: str, of: str) -> bool:
+    """Tells whether an aggregator needs the log-probabilities of samples.
+
+    Args:
+        rule: Its name.
+        of: Whose setting it is, for messages.
+    """
+    return bool(find("aggregator", rule, of=of, which="vote").options.get("logprobs"))
 
 
 def ask_all(
@@ -44,7 +55,7 @@ def ask_all(
     return [found[place] for place in range(len(requests))]
 
 
-def count_votes(completions: Sequence[Completion], how: VotePlan, parser: AnswerParser) -> Vote:
+def count_votes(completions: Sequence[Completion], how: Aggregation, parser: AnswerParser) -> Vote:
     """Reads completions of one question and lets them vote.
 
     Args:
@@ -58,14 +69,14 @@ def count_votes(completions: Sequence[Completion], how: VotePlan, parser: Answer
     return vote(completions, parser=parser, rule=how.rule, stop=how.stop, tie=how.tie, near=how.near)
 
 
-def wave_size(drawn: Sequence[Completion], how: VotePlan, parser: AnswerParser, samples: int) -> int:
+def wave_size(drawn: Sequence[Completion], how: Aggregation, parser: AnswerParser, samples: int) -> int:
     """Returns how many samples of a question come next: the fewest after which its rule could be satisfied.
 
     So none is ever drawn that a rule checked after every sample would not have drawn.
 
     Args:
         drawn: The samples so far.
-        how: The plan of the vote with its stop rule.
+        how: How samples are aggregated, with the stop rule.
         parser: How answers are read.
         samples: Samples per question at most.
 
@@ -74,9 +85,9 @@ def wave_size(drawn: Sequence[Completion], how: VotePlan, parser: AnswerParser, 
 
     Example:
         >>> parser = AnswerParser({"kind": "text"})
-        >>> [wave_size([], VotePlan(stop=stop), parser, 20) for stop in ("none", "window", "beta")]
+        >>> [wave_size([], Aggregation(stop=stop), parser, 20) for stop in ("none", "window", "beta")]
         [20, 5, 4]
-        >>> wave_size([Completion(text) for text in "5565"], VotePlan(stop="beta"), parser, 20)
+        >>> wave_size([Completion(text) for text in "5565"], Aggregation(stop="beta"), parser, 20)
         3
     """
     outcome, left = count_votes(drawn, how, parser), samples - len(drawn)
@@ -87,7 +98,7 @@ def draw_votes(
     backend: Backend,
     requests: Sequence[Request],
     samples: int,
-    how: VotePlan,
+    how: Aggregation,
     parser: AnswerParser,
     progress: Progress | None,
     on_error: OnError = "raise",
@@ -107,9 +118,9 @@ def draw_votes(
         One reply per request with all samples drawn for it, and their cost; or why it failed.
 
     Raises:
-        UnsupportedError: The votes are weighted by log-probabilities, and the backend gives none; nothing was asked.
+        UnsupportedError: The aggregator needs log-probabilities, and the backend gives none; nothing was asked.
     """
-    if how.rule == "weighted":
+    if needs_logprobs(how.rule, of="vote"):
         check_logprobs(backend, of="vote")
     failed: dict[int, PromptkitError] = {}
     drawn: list[list[Completion]] = [[] for _ in requests]

@@ -13,11 +13,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptkit.artifacts.checks import MAX_JSON, check_file_name, parse_json
+from promptkit.artifacts.migration import FORMAT
 from promptkit.errors import ArtifactError, error_message
 from promptkit.types import JSONObject
 
 __all__ = [
-    "FORMAT",
     "MANIFEST",
     "MAX_FILES",
     "VERSION_FOLDER",
@@ -29,8 +29,6 @@ __all__ = [
     "write_manifest",
 ]
 
-FORMAT = 1
-"""Version of the layout; a higher one is refused."""
 MAX_FILES = 64
 """Most files in one artifact."""
 MANIFEST = "manifest.json"
@@ -54,7 +52,7 @@ class Manifest(BaseModel):
     """What an artifact is, and what belongs to it.
 
     Attributes:
-        format: Version of the layout.
+        format: Version of the layout and of what the files hold; see ``promptkit.artifacts.migration``.
         promptkit: Version of promptkit that saved it.
         kind: What the artifact is.
         folder: The folder of this version.
@@ -75,7 +73,7 @@ class Manifest(BaseModel):
 
 
 def write_manifest(values: JSONObject) -> bytes:
-    """Writes a manifest and seals it with its own hash.
+    """Writes a manifest with its own hash.
 
     Args:
         values: The fields of ``Manifest`` but the hash.
@@ -87,20 +85,20 @@ def write_manifest(values: JSONObject) -> bytes:
         TypeError: A value is none of JSON.
         ValueError: A number is not finite, or a text holds a lone surrogate.
     """
-    return _dump({**values, "sha256": _seal(values)})
+    return _dump({**values, "sha256": _own_hash(values)})
 
 
 def _dump(values: JSONObject) -> bytes:
     return json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False).encode()
 
 
-def _seal(values: JSONObject) -> str:
+def _own_hash(values: JSONObject) -> str:
     return hashlib.sha256(_dump({**values, "sha256": ""})).hexdigest()
 
 
 def _is_intact(values: JSONObject, data: bytes) -> bool:
     try:
-        return _seal(values) == values["sha256"] and _dump(values) == data
+        return _own_hash(values) == values["sha256"] and _dump(values) == data
     except ValueError:  # a lone surrogate, which can be read as an escape but never was written
         return False
 
@@ -135,8 +133,8 @@ def read_manifest(folder: Path) -> tuple[Manifest, bytes]:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise ArtifactError(f"{label}: {where:.80}: {fault['msg']}") from None
-    if manifest.format != FORMAT or not VERSION_FOLDER.fullmatch(manifest.folder):
-        expected = f"{FORMAT} and its folder named files-..."
+    if manifest.format < 1 or not VERSION_FOLDER.fullmatch(manifest.folder):
+        expected = f"1 to {FORMAT} and its folder named files-..."
         raise ArtifactError(
             error_message("format", of=label, expected=expected, got=(manifest.format, manifest.folder))
         )

@@ -26,7 +26,6 @@ from pathlib import Path
 from promptkit import __version__
 from promptkit.artifacts.checks import SIZE_LIMITS, check_bytes, check_file_name, check_no_paths, parse_json
 from promptkit.artifacts.manifest import (
-    FORMAT,
     MANIFEST,
     MAX_FILES,
     VERSION_FOLDER,
@@ -36,6 +35,7 @@ from promptkit.artifacts.manifest import (
     read_manifest,
     write_manifest,
 )
+from promptkit.artifacts.migration import FORMAT, migrate
 from promptkit.errors import ArtifactError, check_path, error_message
 from promptkit.types import JSONObject
 
@@ -214,7 +214,7 @@ def load_folder(folder: str | os.PathLike[str], *, kind: str) -> Stored:
         kind: What it must be.
 
     Returns:
-        Its files and facts.
+        Its files and facts; those of an older format as the current one has them.
 
     Raises:
         ArtifactError: The folder is no artifact of this kind, was saved by a newer promptkit, has a file too many or
@@ -233,7 +233,7 @@ def load_folder(folder: str | os.PathLike[str], *, kind: str) -> Stored:
             if read_manifest(target)[1] == data:
                 raise
         else:
-            return Stored(files, manifest.meta, manifest.promptkit)
+            return Stored(migrate(files, kind=kind, version=manifest.format), manifest.meta, manifest.promptkit)
     raise ArtifactError(f"{target.name} changes all the time; stop the process that keeps saving to it")
 
 

@@ -36,10 +36,10 @@ _WORDS = re.compile(r"\s*\S+\s*")
 
 
 class Assistant:
-    """Answers questions of one domain in words, in a conversation or typed, by the adapter that won there.
+    """Answers questions of one task in words, in a conversation or typed, by the adapter that won there.
 
     The prompt is the predictor's own: its instruction, followed by the tone and by those terms of the glossary that
-    occur in the question; its demonstrations; its weights and votes. The domain's own glossary counts too. Text of
+    occur in the question; its demonstrations; its weights and votes. The task's own glossary counts too. Text of
     users is data: it makes no control token, and cannot end its turn or open another.
 
     An assistant abstains where no answer can be read from what the model wrote, and, if ``min_agreement`` is set, where
@@ -53,9 +53,9 @@ class Assistant:
         tone: How to speak, as a sentence to the model.
         min_agreement: Least share of votes that must agree, in (0, 1]. Needs a predictor that votes, or one that
             answers by likelihood, where it is the least share of probability.
-        name: What it is called, by the rule for names of domains; by default as its task.
+        name: What it is called, by the rule for names of tasks; by default the task's name.
         handover: What it says in place of an answer.
-        data: The domain's examples, from which a ``Router`` learns what belongs to it; only questions of the training
+        data: The task's examples, from which a ``Router`` learns what belongs to it; only questions of the training
             and dev splits are kept. Not needed for a shipped task.
 
     Raises:
@@ -219,14 +219,14 @@ class Assistant:
         return load_assistant(folder, backend, same_model=same_model)
 
     def routing(self) -> Questions:
-        """Returns the questions by which a router knows this assistant's domain.
+        """Returns the questions by which a router knows this assistant's task.
 
         Raises:
-            SettingError: It has none, and its domain is not a shipped one.
+            SettingError: It has none, and its task is not a shipped one.
         """
         found = self.questions or shipped_questions(self.task)
         if found is None:
-            expected = "given for a domain of your own"
+            expected = "given for a task of your own"
             hint = "pass Assistant(..., data=load_examples(...)) so that a router can learn what belongs to it"
             raise SettingError(
                 error_message("data", of=f"assistant {self.name!r}", expected=expected, got=None, hint=hint)
@@ -245,7 +245,7 @@ class Assistant:
         composed, terms = self._compose(query, turns)
         predictor, shown = composed.predictor, Trimmed(on_text or (lambda piece: None))
         plan = predictor.plan
-        if on_text is not None and plan.vote is None and plan.answer_by == "generation":
+        if on_text is not None and plan.aggregate is None and plan.answer_by == "generation":
             predictor = replace(predictor, backend=Tap(predictor.backend, shown))
         prediction = predictor.predict([query], seed=seed)[0]
         reason = self._reason(prediction)
@@ -282,7 +282,7 @@ def _check_agreement(least: float | None, predictor: PlanPredictor) -> float | N
     if not number or not 0 < least <= 1:
         expected = "a share above 0 and at most 1, or None"
         raise SettingError(error_message("min_agreement", of="Assistant", expected=expected, got=least))
-    if predictor.plan.vote is None and predictor.plan.answer_by == "generation":
+    if predictor.plan.aggregate is None and predictor.plan.answer_by == "generation":
         expected = "None for a predictor that draws one completion, since nothing votes"
         hint = "fit ChainOfThought with several samples, or FewShot(answer_by='likelihood')"
         raise SettingError(error_message("min_agreement", of="Assistant", expected=expected, got=least, hint=hint))

@@ -1,4 +1,4 @@
-"""The questions of a domain, from which a router learns what belongs to it."""
+"""The questions of a task, from which a router learns what belongs to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Questions", "joined", "shipped_questions"]
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Questions of a domain as plain texts, without their answers.
+    """Questions of a task as plain texts, without their answers.
 
     Attributes:
         train: What a new question is compared with.
@@ -33,7 +33,7 @@ class Questions:
         """Takes the questions of the training and the dev split; the test split is not looked at.
 
         Args:
-            data: The domain's examples.
+            data: The task's examples.
 
         Returns:
             The questions.
@@ -60,7 +60,7 @@ def joined(fields: Mapping[str, str]) -> str:
 
 
 def shipped_questions(task: Task) -> Questions | None:
-    """Returns the questions of a shipped task, or ``None`` for a domain of one's own, whatever its name."""
+    """Returns the questions of a shipped task, or ``None`` for any other task, whatever its name."""
     try:
         shipped = task.name in list_tasks() and load_task(task_folder(task.name)).fields == task.fields
         return _shipped(task.name, task.fields) if shipped else None

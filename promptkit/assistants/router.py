@@ -1,15 +1,15 @@
 """Which of several assistants a question is for, if any: nearest by examples, with a threshold set on dev examples.
 
-A question is compared with the training questions of every domain by the TF-IDF cosine of words
-(``promptkit.adapters.selection.LexicalIndex``); a domain's score is the mean over its five nearest, which one odd
-example cannot carry. The domain of the highest score is chosen if the score reaches that domain's threshold; otherwise
+A question is compared with the training questions of every task by the TF-IDF cosine of words
+(``promptkit.adapters.selection.LexicalIndex``); a task's score is the mean over its five nearest, which one odd
+example cannot carry. The task of the highest score is chosen if the score reaches that task's threshold; otherwise
 the question belongs to none of them.
 
-A threshold is set on dev questions, leaving one domain out at a time: the dev questions of the domain itself should
-reach it, and those of every other domain, which count as questions of no known domain when their own one is left out,
-should not where this domain is their nearest. It is the value of greatest Youden index, share of the first minus
-share of the second (Youden 1950), among those that keep at least 98 % of the domain's own; of equally good values the
-highest, since questions of the outside world may come nearer than any domain here.
+A threshold is set on dev questions, leaving one task out at a time: the dev questions of the task itself should
+reach it, and those of every other task, which count as questions of no known task when their own one is left out,
+should not where this task is their nearest. It is the value of greatest Youden index, share of the first minus
+share of the second (Youden 1950), among those that keep at least 98 % of the task's own; of equally good values the
+highest, since questions of the outside world may come nearer than any task here.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from promptkit.types import Example, Query
 __all__ = ["KEPT", "NEAREST", "REFUSAL", "Routed", "Router"]
 
 NEAREST = 5
-"""Training questions of a domain whose mean likeness is its score."""
+"""Training questions of a task whose mean likeness is its score."""
 KEPT = 0.98
-"""Least share of a domain's own dev questions that its threshold lets through."""
+"""Least share of a task's own dev questions that its threshold lets through."""
 REFUSAL = "None of the assistants here is for this question."
 """What a router says when it chooses none, unless it is given another text."""
 
@@ -47,7 +47,7 @@ class Routed:
     Attributes:
         chosen: Name of the assistant that the question is for, or ``None`` for none of them.
         reply: Its reply; ``None`` if none was chosen.
-        scores: Likeness of the question to each domain, from 0 to 1, by name.
+        scores: Likeness of the question to each task, from 0 to 1, by name.
         text: What to show: the reply's text, or the text for refusing.
     """
 
@@ -61,7 +61,7 @@ class Router:
     """Several assistants behind one face.
 
     Args:
-        assistants: Two or more of different names. Each knows its domain's questions: a shipped task by itself,
+        assistants: Two or more of different names. Each knows its task's questions: a shipped task by itself,
             another one by ``Assistant(..., data=...)``.
         refusal: What to say when none of them is for a question.
 
@@ -70,7 +70,7 @@ class Router:
         thresholds: By name, the score that a question must reach to be for that assistant.
 
     Raises:
-        SettingError: There are fewer than two assistants, two have one name, or one does not know its domain.
+        SettingError: There are fewer than two assistants, two have one name, or one does not know its task.
 
     Example:
         >>> import promptkit as pk
@@ -97,9 +97,9 @@ class Router:
             raise SettingError(error_message("refusal", of="Router", expected="a text not blank", got=refusal))
         self.assistants = dict(zip(names, assistants, strict=True))
         self._refusal = refusal
-        domains = [assistant.routing() for assistant in assistants]
-        self._index, self._owners = _index(domains)
-        self._thresholds = self._calibrate(domains)
+        tasks = [assistant.routing() for assistant in assistants]
+        self._index, self._owners = _index(tasks)
+        self._thresholds = self._calibrate(tasks)
         self.thresholds = dict(zip(names, self._thresholds.tolist(), strict=True))
 
     def route(self, question: str | Mapping[str, str]) -> str | None:
@@ -142,16 +142,16 @@ class Router:
         return list(self.assistants)[best] if scores[best] >= self._thresholds[best] else None
 
     def _scores(self, text: str) -> Scores:
-        """Returns the score of each domain, ``[domains]``."""
+        """Returns the score of each task, ``[tasks]``."""
         likeness = self._index.similarity({"question": text})
         return np.array([_mean_of_best(likeness[owned]) for owned in self._owners])
 
-    def _calibrate(self, domains: Sequence[Questions]) -> Scores:
-        tables = [np.stack([self._scores(text) for text in task.dev]) for task in domains]
+    def _calibrate(self, tasks: Sequence[Questions]) -> Scores:
+        tables = [np.stack([self._scores(text) for text in task.dev]) for task in tasks]
         nearest = []
         for own, table in enumerate(tables):
             others = table.copy()
-            others[:, own] = -1.0  # as if the domain of these questions were not there
+            others[:, own] = -1.0  # as if the task of these questions were not there
             nearest.append(others.argmax(1))
         thresholds = []
         for place, table in enumerate(tables):
@@ -164,12 +164,12 @@ def _text(question: str | Mapping[str, str]) -> str:
     return question if isinstance(question, str) else joined(question)
 
 
-def _index(domains: Sequence[Questions]) -> tuple[LexicalIndex, list[npt.NDArray[np.int64]]]:
+def _index(tasks: Sequence[Questions]) -> tuple[LexicalIndex, list[npt.NDArray[np.int64]]]:
     """Builds one index over all training questions, so that all scores weigh words alike."""
-    pairs = [(text, str(place)) for place, task in enumerate(domains) for text in task.train]
+    pairs = [(text, str(place)) for place, task in enumerate(tasks) for text in task.train]
     index = LexicalIndex([Example(Query({"question": text}), (owner,)) for text, owner in pairs])
     owners = np.array([int(example.target) for example in index.examples])
-    return index, [np.flatnonzero(owners == place) for place in range(len(domains))]
+    return index, [np.flatnonzero(owners == place) for place in range(len(tasks))]
 
 
 def _mean_of_best(likeness: Scores) -> float:
@@ -179,7 +179,7 @@ def _mean_of_best(likeness: Scores) -> float:
 
 
 def _threshold(own: Scores, strangers: Scores) -> float:
-    """Returns the score of greatest Youden index among the domain's own, the highest of equals."""
+    """Returns the score of greatest Youden index among the task's own, the highest of equals."""
     values = np.unique(own)
     kept = (own[None, :] >= values[:, None]).mean(1)
     let_in = (strangers[None, :] >= values[:, None]).mean(1) if len(strangers) else np.zeros(len(values))

@@ -28,7 +28,7 @@ class Composed:
     Attributes:
         predictor: Plays the same plan with head, demonstrations and turns filled in.
         kept: Turns in the prompt, the oldest first.
-        dropped_shots: Demonstrations that did not even fit beside the question and the domain's own instruction.
+        dropped_shots: Demonstrations that did not even fit beside the question and the task's own instruction.
     """
 
     predictor: PlanPredictor

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptkit.backends.base import Backend
 from promptkit.backends.scripted import ScriptedBackend
+from promptkit.registry import register
 
 if TYPE_CHECKING:
     from promptkit.backends.cached import CachedBackend
@@ -29,3 +30,19 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@register("backend", "local")
+def _local(model: str, **settings: Any) -> Backend:
+    """A transformers model on this machine; the default without --base-url."""
+    from promptkit.backends.local.backend import LocalBackend
+
+    return LocalBackend(model, **settings)
+
+
+@register("backend", "openai")
+def _openai(model: str, base_url: str = "", **settings: Any) -> Backend:
+    """A model behind an OpenAI-compatible server; the default with --base-url."""
+    from promptkit.backends.openai.backend import RemoteBackend
+
+    return RemoteBackend(base_url, model, **settings)

@@ -7,11 +7,12 @@ streams.py     encodings, full disks and closed pipes
 interrupts.py  Ctrl-C
 failures.py    requests that failed, and the exit codes for them
 inputs.py      questions and stored samples from a file or standard input
-domains.py     ``tasks`` and ``new``
+tasks.py     ``tasks`` and ``new``
 fit.py         ``fit``
 run.py         ``predict`` and ``eval``
 climb.py       ``climb``
 vote.py        ``vote``
+listing.py     ``list``
 plan.py        ``plan``
 export.py      ``export``
 chat.py        ``chat``

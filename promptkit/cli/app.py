@@ -23,6 +23,7 @@ from promptkit.cli import (
     export,
     fit,
     interrupts,
+    listing,
     report,
     run,
     tasks,
@@ -33,6 +34,7 @@ from promptkit.cli.settings_options import SettingsCommand, climb_settings, give
 from promptkit.cli.show import OutputError, say, say_error
 from promptkit.cli.streams import guarded
 from promptkit.errors import PromptkitError
+from promptkit.registry import load_plugin
 
 __all__ = ["app"]
 
@@ -168,8 +170,14 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
+    plugin: Annotated[
+        list[str],
+        typer.Option("--plugin", metavar="FILE", help="Run a Python file that registers pieces; repeat it for more."),
+    ] = [],  # noqa: B006 - typer copies it
 ) -> None:
     """Takes the options that stand before a command."""
+    for path in plugin:
+        load_plugin(path)
 
 
 app.command("tasks", cls=_Command)(tasks.tasks)
@@ -184,5 +192,6 @@ app.command("report", cls=_Command)(report.report)
 app.command("chat", cls=_Command)(chat.chat)
 app.command("estimate", cls=_Estimate)(estimate.estimate)
 app.command("export", cls=_Command)(export.export)
+app.command("list", cls=_Command)(listing.list_pieces)
 app.command("demo", cls=_Command)(demo.demo)
 app.command("doctor", cls=_Command)(doctor.doctor)

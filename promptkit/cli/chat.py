@@ -14,6 +14,7 @@ from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     ApiKeyEnv,
     AskOption,
+    Backend,
     BaseUrl,
     Cache,
     Json,
@@ -42,7 +43,7 @@ _HELP = "/reset forgets the conversation, /quit ends it; for several fields say 
 def chat(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="A saved assistant or predictor.")] = "",
     task: Annotated[
-        str, typer.Option("--task", metavar="TASK", help="Start from a domain instead, by few-shot prompting.")
+        str, typer.Option("--task", metavar="TASK", help="Start from a task instead, by few-shot prompting.")
     ] = "",
     shots: Annotated[int, typer.Option("--shots", min=0, help="With --task: number of demonstrations.")] = 4,
     select: Select = "balanced",
@@ -59,6 +60,7 @@ def chat(
     model: Model = "reference",
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    backend: Backend = None,
     cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
@@ -72,21 +74,21 @@ def chat(
         promptkit chat --task apples --ask reasoned
     """
     if bool(folder) == bool(task):
-        raise typer.BadParameter("give a FOLDER, or a domain with --task", param_hint="FOLDER")
+        raise typer.BadParameter("give a FOLDER, or a task with --task", param_hint="FOLDER")
     if folder:
         _refuse_beside_folder(
             shots=shots, select=select, ask=ask, samples=samples, stop=stop, tone=tone, min_agreement=min_agreement
         )
     fields = _read_given(given)
-    backend = open_model(model, base_url, api_key_env, cache)
+    opened = open_model(model, base_url, api_key_env, cache, backend)
     if folder:
-        assistant = _load(folder, backend)
+        assistant = _load(folder, opened)
     else:
-        assistant = _from_domain(task, backend, (shots, select, ask, samples, stop), tone, min_agreement, seed)
+        assistant = _from_domain(task, opened, (shots, select, ask, samples, stop), tone, min_agreement, seed)
     talk = assistant.chat(given=fields, seed=seed)
     live = sys.stdin.isatty() and not json
     if live:
-        say(f"{assistant.name} on {backend.name}. {_HELP}")
+        say(f"{assistant.name} on {opened.name}. {_HELP}")
     asked, failed = 0, list[PromptkitError]()
     for line in _lines(live):
         if line == "/quit":

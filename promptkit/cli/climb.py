@@ -71,11 +71,11 @@ def climb(
     for option, value in (("--data", first.data), ("--unlabelled", first.unlabelled)):
         if value and len(plans) > 1:
             raise typer.BadParameter("is of one task only; climb them one by one", param_hint=option)
-    backend = open_model(first.model, first.base_url, first.api_key_env, first.cache)
+    opened = open_model(first.model, first.base_url, first.api_key_env, first.cache, first.backend)
     pages = [Path(report) / f"{name}.html" for name in names] if len(names) > 1 else [Path(report)]
     several, records = len(plans) > 1, []
     for settings, page in zip(plans, pages, strict=True):
-        result = _climb(settings, backend, resume)
+        result = _climb(settings, opened, resume)
         if report:
             page.parent.mkdir(parents=True, exist_ok=True)
             result.report(page)
@@ -147,6 +147,7 @@ def _settings(task: str, config: str, several: bool, given: dict[str, Any]) -> C
     changes = {name: value for name, value in given.items() if value is not None}
     changes["budget"] = {name: changes.pop(name) for name in BudgetConfig.model_fields if name in changes}
     found = read_config(config, **(changes | ({"task": task} if task else {})))
+    found.load_plugins()
     if several and found.folder:
         found = found.model_copy(update={"folder": str(Path(found.folder) / pk.load_task(found.task).name)})
     return found

@@ -12,6 +12,7 @@ from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     AllowLeakage,
     ApiKeyEnv,
+    Backend,
     BaseUrl,
     Cache,
     Columns,
@@ -72,6 +73,7 @@ def compare(
     model: Model = "reference",
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    backend: Backend = None,
     cache: Cache = None,
     break_even: Annotated[
         bool, typer.Option("--break-even", help="Tell after how many requests the training of an arm is repaid.")
@@ -103,7 +105,7 @@ def compare(
     import promptkit as pk
     from promptkit.tasks.task import examples_source
 
-    known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache))
+    known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache, backend))
     running = [one for one in known.values() if not isinstance(one, Mapping)]
     examples = None
     if running:

@@ -21,16 +21,16 @@ _REASONED_SHOTS = 4
 
 
 def demo(
-    items: Annotated[int, typer.Option("--items", min=1, help="Test items per domain.")] = 100,
+    items: Annotated[int, typer.Option("--items", min=1, help="Test items per task.")] = 100,
     shots: Annotated[
         list[str], typer.Option("--shots", metavar="N[,N...]", help="Numbers of demonstrations to compare.")
     ] = ["0,4,8"],  # noqa: B006 - typer copies it
     task_name: Annotated[
-        list[str], typer.Option("--domain", metavar="TASK", help="A domain; repeat it for more. Default: all.")
+        list[str], typer.Option("--task", metavar="TASK", help="A task; repeat it for more. Default: all.")
     ] = [],  # noqa: B006 - typer copies it
     samples: Annotated[
         int,
-        typer.Option("--samples", min=0, help="Reasoned paths that vote, in domains that reason; 0 for no reasoning."),
+        typer.Option("--samples", min=0, help="Reasoned paths that vote, in tasks that reason; 0 for no reasoning."),
     ] = 20,
     select: Select = "balanced",
     model: Model = "reference",
@@ -43,7 +43,7 @@ def demo(
 ) -> None:
     """Evaluate every shipped task with zero, four and eight demonstrations, and print the table.
 
-    Where a domain has a reasoning template, four reasoned demonstrations follow: greedy, and with a vote.
+    Where a task has a reasoning template, four reasoned demonstrations follow: greedy, and with a vote.
 
     Exit codes: 0 all went well; 1 an error, or every request failed; 2 a wrong option; 3 more than a tenth of the
     requests of one line failed.
@@ -76,7 +76,7 @@ def demo(
 
 
 def _rungs(task: pk.Task, shots: list[int], samples: int) -> list[tuple[int, str, int, str]]:
-    """Lists the ways of prompting for a domain: demonstrations, how to ask, paths and when they are enough."""
+    """Lists the ways of prompting for a task: demonstrations, how to ask, paths and when they are enough."""
     rungs = [(n, "direct", 1, "none") for n in shots]
     if "reasoned" in task.templates and samples:
         rungs.append((_REASONED_SHOTS, "reasoned", 1, "none"))

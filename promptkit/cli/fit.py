@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json as text_json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from promptkit.cli.interrupts import INTERRUPTED
 from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     ApiKeyEnv,
+    Backend,
     BaseUrl,
     Cache,
     Columns,
@@ -24,6 +26,7 @@ from promptkit.cli.options import (
     Seed,
     TaskName,
     Traceback,
+    check_name,
     reading,
 )
 from promptkit.cli.settings_options import given_settings
@@ -41,8 +44,14 @@ def fit(
     ctx: typer.Context,
     task: TaskName,
     strategy: Annotated[
-        Literal["few_shot", "chain_of_thought", "soft_prompt", "lora"],
-        typer.Option("--strategy", help="From cheap to dear: a prompt, reasoning with a vote, vectors, weights."),
+        str,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            callback=check_name("strategy"),
+            help="A prompt (few_shot), reasoning with a vote (chain_of_thought), vectors (soft_prompt), weights "
+            "(lora), or one of a plugin.",
+        ),
     ],
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the predictor is saved.")],
     setting: Annotated[
@@ -69,6 +78,7 @@ def fit(
     model: Model = "reference",
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    backend: Backend = None,
     cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
@@ -88,28 +98,28 @@ def fit(
 
     given = {name: value for name, value in given_settings(ctx).items() if value is not None}
     settings = given | _parse_settings(setting)
-    learned = strategy in ("soft_prompt", "lora")
-    if not learned and (teacher or unlabelled or checkpoint):
-        raise typer.BadParameter("--teacher, --unlabelled and --checkpoint need soft_prompt or lora")
     known = pk.load_task(task)
     adapter = adapter_from_settings(known, {"kind": strategy, **settings})
+    learned = {"teacher", "unlabelled", "checkpoint", "progress"} <= set(inspect.signature(adapter.fit).parameters)
+    if not learned and (teacher or unlabelled or checkpoint):
+        raise typer.BadParameter("--teacher, --unlabelled and --checkpoint need a strategy that learns from a teacher")
     _check_folder(out)
     # Nothing is scored on test here, so leakage between splits is worth a warning only.
     how = reading(column, delimiter, encoding)
     examples = pk.load_examples(data or task, task=known, on_leakage="warn", **how)
     queries = read_queries(unlabelled, known, **how) if unlabelled else None
-    backend = open_model(model, base_url, api_key_env, cache)
+    opened = open_model(model, base_url, api_key_env, cache, backend)
     extra: dict[str, Any] = {}
     with Bar(f"{known.name}: {strategy}") as bar:
         if learned:
             extra = {
-                "teacher": pk.load(teacher, backend) if teacher else None,
+                "teacher": pk.load(teacher, opened) if teacher else None,
                 "unlabelled": queries,
                 "checkpoint": checkpoint or None,
                 "progress": _show_loss(bar, known.name),
             }
         try:
-            predictor = adapter.fit(examples.train, backend, dev=examples.dev, seed=seed, **extra)
+            predictor = adapter.fit(examples.train, opened, dev=examples.dev, seed=seed, **extra)
         except pk.TrainingStopped as stopped:
             say_error(f"stopped: {stopped}")
             raise typer.Exit(INTERRUPTED if getattr(stopped.log, "stopped", "") == "sigint" else _TERMINATED) from None

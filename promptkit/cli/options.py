@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import typer
+
+from promptkit.errors import SettingError
+from promptkit.registry import Group, find
 
 __all__ = [
     "Adapter",
@@ -12,6 +17,7 @@ __all__ = [
     "AnswerBy",
     "ApiKeyEnv",
     "AskOption",
+    "Backend",
     "BaseUrl",
     "Cache",
     "Columns",
@@ -29,6 +35,8 @@ __all__ = [
     "TaskName",
     "Traceback",
     "VoteRule",
+    "check_name",
+    "import_pieces",
     "parse_shots",
     "reading",
     "wants_traceback",
@@ -55,6 +63,35 @@ def _refuse_server(value: str | None) -> None:
         )
 
 
+def import_pieces(group: Group) -> None:
+    """Imports the module with promptkit's own pieces of a group; imported late, so that help loads nothing heavy."""
+    homes = {"metric": "metrics", "aggregator": "parsing", "stop_rule": "parsing", "backend": "backends"}
+    importlib.import_module(f"promptkit.{homes.get(group, 'adapters')}")
+
+
+def check_name(group: Group, *also: str) -> Callable[[str], str]:
+    """Returns a callback for an option that takes a registered name.
+
+    Args:
+        group: What is named.
+        also: Names that the option takes besides.
+
+    Returns:
+        A function that gives the name or raises ``typer.BadParameter``.
+    """
+
+    def check(name: str) -> str:
+        if name not in also:
+            import_pieces(group)
+            try:
+                find(group, name, of="promptkit", also=also)
+            except SettingError as error:
+                raise typer.BadParameter("must be " + str(error).partition(" must be ")[2]) from None
+        return name
+
+    return check
+
+
 TaskName = Annotated[
     str, typer.Argument(metavar="TASK", help="A shipped task by name, or the path of a folder, as ./mine.")
 ]
@@ -77,9 +114,18 @@ Cache = Annotated[
     str | None,
     typer.Option("--cache", metavar="FILE", help="Keep answers in this SQLite file, and take those that it has."),
 ]
+Backend = Annotated[
+    str | None,
+    typer.Option("--backend", metavar="NAME", help="What runs the model: local, openai or one of a plugin."),
+]
 Select = Annotated[
-    Literal["first", "random", "balanced", "nearest", "diverse", "searched"],
-    typer.Option("--select", help="How demonstrations are chosen from the training split."),
+    str,
+    typer.Option(
+        "--select",
+        metavar="NAME",
+        callback=check_name("selector", "searched"),
+        help="How demonstrations are chosen: first, random, balanced, nearest, diverse, searched, or by a plugin.",
+    ),
 ]
 AskOption = Annotated[
     Literal["direct", "reasoned"], typer.Option("--ask", help="For the answer alone, or for reasoning that ends in it.")
@@ -93,12 +139,22 @@ Samples = Annotated[
     typer.Option("--samples", min=1, help="Paths of reasoning per question; two or more are sampled, and they vote."),
 ]
 VoteRule = Annotated[
-    Literal["majority", "distinct", "weighted"],
-    typer.Option("--vote", help="By samples, by different paths, or by their probability."),
+    str,
+    typer.Option(
+        "--vote",
+        metavar="NAME",
+        callback=check_name("aggregator"),
+        help="By samples (majority), by different paths (distinct), by their probability (weighted), or by a plugin.",
+    ),
 ]
 Stop = Annotated[
-    Literal["none", "beta", "window"],
-    typer.Option("--stop", help="When samples are enough: never, at a certain lead, when a window of five agrees."),
+    str,
+    typer.Option(
+        "--stop",
+        metavar="NAME",
+        callback=check_name("stop_rule", "none"),
+        help="When samples are enough: never (none), at a certain lead (beta), if five agree (window), or by a plugin.",
+    ),
 ]
 DataSource = Annotated[
     str, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default those of the task.")

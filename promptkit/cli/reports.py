@@ -50,7 +50,7 @@ def print_reports(reports: Mapping[tuple[str, str], Report], *, model: str, json
     """Prints reports side by side.
 
     Args:
-        reports: At least one report, by (domain, strategy).
+        reports: At least one report, by (task, strategy).
         model: The model's name.
         json: Whether to print JSON, per-example rows included, instead of a table.
     """

@@ -15,6 +15,7 @@ from promptkit.cli.options import (
     AnswerBy,
     ApiKeyEnv,
     AskOption,
+    Backend,
     BaseUrl,
     Cache,
     Columns,
@@ -63,6 +64,7 @@ def predict(
     model: Model = "reference",
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    backend: Backend = None,
     cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
@@ -81,13 +83,13 @@ def predict(
     known = pk.load_task(task)
     how = reading(column, delimiter, encoding)
     queries = read_queries(source, known, **how)
-    predictor = _load(known, adapter, open_model(model, base_url, api_key_env, cache)) if adapter else None
+    predictor = _load(known, adapter, open_model(model, base_url, api_key_env, cache, backend)) if adapter else None
     if predictor is None:
         fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
         # Nothing is scored here, so leakage between splits is worth a warning only.
         own = how if data else {}  # without --data, the options tell of the questions alone
         examples = pk.load_examples(data or task, task=known, on_leakage="warn", **own) if shots else None
-        predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env, cache), seed)
+        predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env, cache, backend), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
     if json:
@@ -127,6 +129,7 @@ def evaluate(
     model: Model = "reference",
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    backend: Backend = None,
     cache: Cache = None,
     seed: Seed = 0,
     json: Json = False,
@@ -150,14 +153,14 @@ def evaluate(
     examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage, **how)
     chosen = examples.splits[split][:limit]
     if adapter:
-        named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache))}
+        named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache, backend))}
     else:
         adapters = {
             describe(n, ask, samples, stop): choose_adapter(known, n, select, ask, samples, vote, stop, answer_by)
             for n in numbers
         }
-        backend = open_model(model, base_url, api_key_env, cache)
-        named = {name: _fit(one, examples, backend, seed) for name, one in adapters.items()}
+        opened = open_model(model, base_url, api_key_env, cache, backend)
+        named = {name: _fit(one, examples, opened, seed) for name, one in adapters.items()}
     reports = {}
     for name, predictor in named.items():
         with Bar(f"{known.name}: {name}") as bar:

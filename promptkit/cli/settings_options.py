@@ -106,17 +106,19 @@ class SettingsCommand(TyperCommand):
         return rest
 
     def _made(self) -> list[Any]:
-        if "_parameters" not in vars(self):
+        """The options; made anew where a plugin has brought other settings."""
+        settings = type(self).settings()
+        if vars(self).get("_of") != settings:
             command = typer.Typer(add_completion=False)
 
             def carrier(**values: Any) -> None:
                 """Has the options."""
 
-            parameters = [one.parameter() for one in type(self).settings()]
+            parameters = [one.parameter() for one in settings]
             carrier.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
             carrier.__annotations__ = {one.name: one.annotation for one in parameters}
             command.command()(carrier)
-            self._parameters = typer.main.get_command(command).params
+            self._of, self._parameters = settings, typer.main.get_command(command).params
         return self._parameters
 
 

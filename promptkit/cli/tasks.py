@@ -53,7 +53,7 @@ def tasks(json: Json = False, traceback: Traceback = False) -> None:
 
 
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the domain is called.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the task is called.")],
     folder: Annotated[str, typer.Option("--folder", metavar="FOLDER", help="Where its folder is made.")] = ".",
     json: Json = False,
     traceback: Traceback = False,

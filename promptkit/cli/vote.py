@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from promptkit.cli.inputs import read_rows
-from promptkit.cli.options import GroupBy, Json, Stop, Traceback
+from promptkit.cli.options import GroupBy, Json, Stop, Traceback, check_name
 from promptkit.cli.show import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -23,8 +23,13 @@ __all__ = ["vote"]
 def vote(
     source: Annotated[str, typer.Argument(metavar="FILE", help="Rows with samples: a file, or - for standard input.")],
     rule: Annotated[
-        Literal["majority", "distinct", "weighted"],
-        typer.Option("--rule", help="By samples, by different paths, or by their probability."),
+        str,
+        typer.Option(
+            "--rule",
+            metavar="NAME",
+            callback=check_name("aggregator"),
+            help="By samples (majority), different paths (distinct), their probability (weighted), or by a plugin.",
+        ),
     ] = "majority",
     stop: Stop = "none",
     tie: Annotated[
@@ -40,7 +45,7 @@ def vote(
         str, typer.Option("--gold-field", metavar="COLUMN", help="The column of right answers; none by default.")
     ] = "",
     task: Annotated[
-        str, typer.Option("--task", metavar="TASK", help="Read answers as this domain reads its reasoned ones.")
+        str, typer.Option("--task", metavar="TASK", help="Read answers as this task reads its reasoned ones.")
     ] = "",
     parser: Annotated[
         str, typer.Option("--parser", metavar="JSON", help='How answers are read, such as \'{"kind": "number"}\'.')

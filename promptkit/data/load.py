@@ -63,11 +63,11 @@ def load_examples(
     so that equal items stay together (``divide``).
 
     Args:
-        source: The name of a domain; a path to a .jsonl, .ndjson, .csv, .tsv or .json file (also .gz) or to a folder
+        source: The name of a task; a path to a .jsonl, .ndjson, .csv, .tsv or .json file (also .gz) or to a folder
             of such files named after their splits, or to a task folder; a ``datasets`` Dataset or DatasetDict; a
             data frame of pandas or polars, or a table of pyarrow, whose index is left out; a list of mappings; a
             mapping of column name to cells; a mapping of split name to any of the last five.
-        task: Names the fields and labels that rows must have; a domain brings its own.
+        task: Names the fields and labels that rows must have; a task folder brings its own.
         fields: Input fields, if not those of the task. Without both, the columns of the first row that are not
             target, rationale, id or group.
         target: Column of the target.
@@ -99,7 +99,7 @@ def load_examples(
         DataError: If the source is none of the above, or rows are bad; lists file, row, column and reason.
         LeakageError: If splits share items and ``on_leakage`` does not allow it.
         SettingError: If a setting is out of range.
-        TaskError: If a name is that of a shipped and of a local domain.
+        TaskError: If a name is that of a shipped and of a local task.
 
     Example:
         >>> rows = [{"question": f"What is {n} + 1?", "target": n + 1} for n in range(40)]

@@ -1,4 +1,4 @@
-"""What ``load_examples`` is given -> tables of raw rows: domains, files, folders, data sets, frames and plain objects.
+"""What ``load_examples`` is given -> tables of raw rows: tasks, files, folders, data sets, frames and plain objects.
 
 Objects of other libraries are known by their shape, so none of these libraries is imported here.
 """
@@ -44,7 +44,7 @@ class Opened:
 
     Attributes:
         name: What the data set is called.
-        task: The task that was given, or that the domain brings.
+        task: The task that was given, or that the source brings.
         tables: Its tables by split.
     """
 
@@ -58,7 +58,7 @@ def open_source(source: object, task: Task | None, given: DataSettings) -> Opene
 
     Args:
         source: See ``load_examples``.
-        task: The task whose fields and labels count; a domain brings its own where this is ``None``.
+        task: The task whose fields and labels count; a task folder brings its own where this is ``None``.
         given: How files are read; what it leaves open, the task's settings say.
 
     Returns:
@@ -66,7 +66,7 @@ def open_source(source: object, task: Task | None, given: DataSettings) -> Opene
 
     Raises:
         DataError: The source is of no known kind or cannot be read.
-        TaskError: The name is that of a shipped and of a local domain, or the domain is broken.
+        TaskError: The name is that of a shipped and of a local task, or the task is broken.
         SettingError: A delimiter or an encoding is given for a source that has none.
     """
     if isinstance(source, str | Path):
@@ -117,8 +117,8 @@ def _open_path(path: Path, task: Task | None, given: DataSettings) -> Opened:
         _check_delimiter(given, files.values())
         return Opened(path.name, task, _by_split({stem: read(file) for stem, file in files.items()}))
     if not path.is_file() and len(path.parts) == 1 and not kind_of(path):
-        expected = "a domain, a file or a folder that exists"
-        hint = f"domains are {list_tasks()}"
+        expected = "a task, a file or a folder that exists"
+        hint = f"tasks are {list_tasks()}"
         raise DataError(error_message("source", of="load_examples", expected=expected, got=str(path), hint=hint))
     _check_delimiter(given, [path])
     return Opened(path.name, task, {"train": read(path)})
@@ -173,7 +173,7 @@ def _table(source: Any, name: str) -> Table:
         return Table(name, read_columns(source, name))
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return Table(name, read_items(source))
-    expected = "a domain, a path, a datasets object, a data frame, a list of mappings or a mapping of columns"
+    expected = "a task, a path, a datasets object, a data frame, a list of mappings or a mapping of columns"
     hint = "turn other things into a list first, for example list(rows)" if isinstance(source, Iterable) else ""
     if hasattr(source, "collect"):  # a lazy frame of polars
         hint = "collect it first: frame.collect()"

@@ -106,7 +106,7 @@ class Data:
         train: What adapters may learn from and demonstrate.
         dev: What settings are chosen on.
         test: What is scored once, at the end.
-        name: The domain, file or kind of object the data came from.
+        name: The task, file or kind of object the data came from.
         task: The name of the task whose fields and labels the rows were checked against, or "".
         rejected: Number of bad rows that were left out (``skip_bad=True``).
         leakage: How many items of one split stand in another; measured here if not given.

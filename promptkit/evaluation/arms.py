@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, error_message, one_of, opens
 from promptkit.evaluation.scoring import Cost, Report, evaluate
+from promptkit.metrics import MetricLike, get_metric
 from promptkit.types import Example, Progress, Usage
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def read_arms(
     arms: Mapping[str, Source],
     examples: Sequence[Example] | None,
     *,
-    metric: str | None,
+    metric: MetricLike | None,
     group: Group | None = None,
     seed: int,
     progress: Progress | None = None,
@@ -134,7 +135,8 @@ def read_arms(
     Args:
         arms: Arms by name.
         examples: What predictors answer; each gets the same queries and seed.
-        metric: Name of the metric; by default that of the predictors' task, or the first of the reports.
+        metric: The metric, by name or as a function; by default that of the predictors' task, or the first of the
+            reports.
         group: Which examples belong together, for the reports of predictors.
         seed: Seed of the predictions.
         progress: Called with (done, all) predictions of all predictors.
@@ -157,14 +159,17 @@ def read_arms(
         raise SettingError(
             error_message("examples", of="compare", expected=expected, got=None if examples is None else "examples")
         )
-    name = metric or next((arm.task.metric for arm in running.values()), None)
-    if name is None:
+    chosen = metric or next((arm.task.metric for arm in running.values()), None)
+    if chosen is None:
         name = "score" if listed else _first_metric(next(iter(known.values())))
+    else:
+        # Reports of other programs may have metrics that nothing here computes.
+        name = chosen if isinstance(chosen, str) else get_metric(chosen).name
     ready = {key: _scored(key, arm, name) for key, arm in known.items() if key not in running}
     for place, (key, predictor) in enumerate(running.items()):
         assert examples is not None
         bar = _part(progress, place, len(running))
-        report = evaluate(predictor, examples, [name], group=group, seed=seed, progress=bar)
+        report = evaluate(predictor, examples, [chosen or name], group=group, seed=seed, progress=bar)
         ready[key] = _scored(key, report, name)
     return name, [ready[key] for key in known]
 

@@ -10,6 +10,7 @@ from promptkit.data.groups import Group
 from promptkit.errors import DataError, SettingError, error_message, one_of
 from promptkit.evaluation.arms import Failures, Scored, Source, align, group_items, read_arms
 from promptkit.evaluation.comparison import Arm, Comparison, Difference
+from promptkit.metrics import MetricLike
 from promptkit.statistics import Groups, IntervalMethod, compare_pairs, decide, mean_interval, paired_differences
 from promptkit.statistics.paired import detectable, still_needed
 from promptkit.types import Example, Progress
@@ -23,7 +24,7 @@ def compare(
     arms: Mapping[str, Source],
     examples: Sequence[Example] | None = None,
     *,
-    metric: str | None = None,
+    metric: MetricLike | None = None,
     baseline: str | None = None,
     pairs: Literal["baseline", "all"] = "baseline",
     margin: float = 0.0,
@@ -55,7 +56,7 @@ def compare(
         arms: Two or more arms by name: predictors; reports, or saved ones as data or path; or lists with one score
             per item, ``None`` for a failed one.
         examples: What predictors are scored on; left out where no arm is a predictor.
-        metric: A metric; by default that of the task, or the first of the reports.
+        metric: A metric, by name or as a function; by default that of the task, or the first of the reports.
         baseline: With which arm the others are compared; by default the first.
         pairs: Compare the others with the baseline, or all with each other.
         margin: The smallest difference that matters, at least 0.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from promptkit.data import check_examples
 from promptkit.data.groups import Group, Grouping, find_groups
 from promptkit.errors import DataError, SettingError, error_message, one_of
-from promptkit.metrics import get_metric
+from promptkit.metrics import MetricLike, get_metric
 from promptkit.statistics import Interval, mean_interval
 from promptkit.types import Example, JSONObject, Prediction, Progress, Usage
 
@@ -125,7 +125,7 @@ class Report:
 def evaluate(
     predictor: Predictor,
     examples: Sequence[Example],
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[MetricLike] | None = None,
     *,
     group: Group | None = None,
     seed: int = 0,
@@ -142,7 +142,8 @@ def evaluate(
     Args:
         predictor: Anything with ``task`` and ``predict``.
         examples: Examples with targets; the predictor sees their queries only.
-        metrics: Names of metrics; by default those that the task shows.
+        metrics: Metrics by name, or functions of an answer and a target that give a score in [0, 1] and are reported
+            by their names; by default those that the task shows.
         group: Which examples belong together, such as several questions on one document: the name of a field, ``"id"``
             or ``"group"`` (``Example.group``); a mapping from id to group; or one label per example.
         seed: Seed of the predictions, and of the bootstrap of a metric without bounds.
@@ -170,13 +171,17 @@ def evaluate(
         got = predictor if predictor is None or isinstance(predictor, str) else type(predictor).__name__
         expected = "something with predict, as adapter.fit(train, backend) and load(folder, backend) return"
         raise SettingError(error_message("predictor", of="evaluate", expected=expected, got=got))
-    names = list(dict.fromkeys(metrics if metrics is not None else predictor.task.metrics))
-    if isinstance(metrics, str) or not names:
-        raise SettingError(error_message("metrics", of="evaluate", expected="a list of metric names", got=metrics))
+    wanted = list(dict.fromkeys(metrics if metrics is not None else predictor.task.metrics))
+    if isinstance(metrics, str) or not wanted:
+        expected = "a list of metric names or functions"
+        raise SettingError(error_message("metrics", of="evaluate", expected=expected, got=metrics))
     check_examples(examples, of="evaluate")
     if not len(examples):
         raise DataError(error_message("examples", of="evaluate", expected="at least one", got=list(examples)))
-    scorers = {name: get_metric(name) for name in names}
+    scorers = {scorer.name: scorer for scorer in map(get_metric, wanted)}
+    if len(scorers) < len(wanted):
+        names = [get_metric(one).name for one in wanted]
+        raise SettingError(error_message("metrics", of="evaluate", expected="of different names", got=names))
     for example in examples:
         # A target in which a metric sees nothing is an error of the data, and is found before the model is paid.
         for scorer in scorers.values():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from promptkit.html.arms import Arm
-from promptkit.ladder.facts import Item, Outcome
+from promptkit.ladder.facts import Item, ItemResult
 from promptkit.ladder.record import Record
 
 __all__ = ["Row", "SideBySide", "side_by_side"]
@@ -22,12 +22,12 @@ class Row:
     Attributes:
         key: Key of the item in the record.
         item: The item, or ``None`` where the record lacks it.
-        cells: The outcome of each rung; ``None`` for one that was not judged on it.
+        cells: The result of each rung; ``None`` for one that was not judged on it.
     """
 
     key: str
     item: Item | None
-    cells: tuple[Outcome | None, ...]
+    cells: tuple[ItemResult | None, ...]
 
     @property
     def scores(self) -> str:
@@ -73,10 +73,10 @@ def side_by_side(record: Record, arms: Sequence[Arm], *, limit: int = ROWS) -> S
     Returns:
         The table: items on which rungs differ first, otherwise in the order in which they were judged.
     """
-    by_item: dict[str, list[Outcome | None]] = {}
+    by_item: dict[str, list[ItemResult | None]] = {}
     for place, arm in enumerate(arms):
-        for outcome in arm.trial.outcomes:
-            by_item.setdefault(outcome.item, [None] * len(arms))[place] = outcome
+        for result in arm.trial.results:
+            by_item.setdefault(result.item, [None] * len(arms))[place] = result
     rows = [Row(key, record.items.get(key), tuple(cells)) for key, cells in by_item.items()]
     rows.sort(key=lambda row: not row.differs)
     scores = {cell.score for row in rows for cell in row.cells if cell is not None}

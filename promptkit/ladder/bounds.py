@@ -1,4 +1,4 @@
-"""Whether a kept rung is good enough: bounds of its mean, and whether anything above it could still be kept."""
+"""Whether a kept rung is good enough: bounds of its mean, and whether a later rung could still be kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from promptkit.statistics import Sequential, above, mean_interval
 __all__ = ["ConfidenceSequence", "can_win"]
 
 SHARE = 0.25
-"""Part of a level that is spent on looks along the way; the rest is for the last one."""
+"""Part of a level that is spent on interim analyses; the rest is for the last one."""
 
 
 def can_win(scores: Sequence[float], margin: float, alpha: float, planned: int, groups: Sequence[str] = ()) -> bool:
@@ -26,26 +26,26 @@ def can_win(scores: Sequence[float], margin: float, alpha: float, planned: int, 
         groups: The group of each item, if any belong together.
 
     Returns:
-        Whether there is room above the kept rung.
+        Whether a gain over the kept rung is possible.
 
     Example:
         >>> can_win([1.0] * 90 + [0.0] * 10, 0.02, 0.0125, 200), can_win([1.0] * 98 + [0.0] * 2, 0.02, 0.0125, 200)
         (True, False)
     """
-    room = [1.0 - score for score in scores]
-    units = sum(any(room[start:stop]) for start, stop in runs(groups or [""] * len(room)))
-    if len(room) < planned:
-        units = units * planned // len(room)
-        room = (room * (planned // len(room) + 1))[:planned]
+    gaps = [1.0 - score for score in scores]
+    units = sum(any(gaps[start:stop]) for start, stop in runs(groups or [""] * len(gaps)))
+    if len(gaps) < planned:
+        units = units * planned // len(gaps)
+        gaps = (gaps * (planned // len(gaps) + 1))[:planned]
         groups = ()
-    return 0.5**units <= alpha and above(room, margin, groups=labels(groups)) <= MARGIN_LEVEL
+    return 0.5**units <= alpha and above(gaps, margin, groups=labels(groups)) <= MARGIN_LEVEL
 
 
 class ConfidenceSequence:
-    """Bounds of a mean score that may be looked at at any time, and are sharper when all items are judged.
+    """Bounds of a mean score that are valid at any time, and sharper when all items are judged.
 
     Args:
-        alpha: Chance that the lower bound is ever above the truth; the upper one has the same.
+        alpha: Chance that the lower bound is ever above the true mean; the same for the upper bound.
         planned: Number of items there are.
 
     Example:

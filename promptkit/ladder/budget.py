@@ -1,4 +1,4 @@
-"""What a climb may spend, and the clock that survives a crash."""
+"""What a climb may spend, and the tracker that gives the same answers after a resumed run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Budget", "BudgetTracker"]
 class Budget:
     """What a climb may spend before it stops; ``None`` for no limit.
 
-    Time is shared: what the final test will take is kept back, the rest is divided among the rungs to come, and a fit
-    gets what judging its rung will leave. Searches try less, trainings stop early and blocks of items end early where
+    Time is shared: what the final test will take is reserved, the rest is divided among the rungs to come, and a fit
+    gets what judging its rung will leave. Searches try less, trainings stop early and blocks of items end early if
     time is short, and the record says so; a climb overruns by about one request to the model, or one step of a
-    training. Tokens and calls are looked at before every rung and after every block of items. A climb that is
+    training. Tokens and calls are checked before every rung and after every block of items. A climb that is
     continued may be given more.
 
     Attributes:
@@ -54,7 +54,7 @@ class Budget:
 
 
 class BudgetTracker:
-    """Tells whether a budget is spent, and answers the same question the same way after a crash.
+    """Tells whether a budget is spent; a resumed climb gets the same answers.
 
     Args:
         budget: The limits.
@@ -69,22 +69,22 @@ class BudgetTracker:
 
     @property
     def mark(self) -> list[float | int | None]:
-        """The limits as plain data, beside which answers are kept that hold for these limits alone."""
+        """The limits as plain data, saved with every answer that holds for these limits alone."""
         return [self.budget.minutes, self.budget.tokens, self.budget.calls]
 
     def spent_out(self, moment: str, *, reserve: float = 0.0) -> str:
         """Tells which limit is reached.
 
         Args:
-            moment: A name of this moment of the climb, under which the answer is kept.
-            reserve: Seconds to keep back for what must still be done.
+            moment: The point in the climb, under which the answer is saved.
+            reserve: Seconds to reserve for what must still be done.
 
         Returns:
-            The limit as a text for people, or "" while there is something left.
+            The limit as a text for people, or "" if none is.
         """
-        key = f"purse:{moment}"
+        key = f"budget:{moment}"
         kept = self._journal.get(key)
-        # That a smaller or larger budget was spent says nothing about this one.
+        # Whether another budget was spent says nothing about this one.
         if kept is None or (kept["over"] and kept.get("budget") != self.mark):
             kept = {"over": self._over(reserve), "budget": self.mark}
             if self.budget != Budget():
@@ -122,13 +122,13 @@ class BudgetTracker:
         """Says that the next piece of work would not fit into the time.
 
         Args:
-            moment: A name of this moment of the climb, under which the text is kept.
-            reserve: Seconds that are kept back.
+            moment: The point in the climb, under which the text is saved.
+            reserve: Seconds that are reserved.
 
         Returns:
             The limit as a text for people.
         """
-        key = f"purse:{moment}:cut"
+        key = f"budget:{moment}:cut"
         kept = self._journal.get(key)
         if kept is None or kept["budget"] != self.mark:
             kept = {"over": self._time(reserve), "budget": self.mark}

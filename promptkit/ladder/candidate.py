@@ -1,4 +1,4 @@
-"""A rung on its way through the climb: fitted, and answering block by block as far as anybody needs it."""
+"""A rung during the climb: fitted when needed, and judged block by block."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from promptkit.adapters import Predictor
-from promptkit.ladder.facts import FitFacts, Outcome
+from promptkit.ladder.facts import FitFacts, ItemResult
 from promptkit.ladder.fitting import RunContext, RungError, fit_once
 from promptkit.ladder.journal import JournalError
 from promptkit.ladder.journaled_backend import OutOfTime
@@ -17,25 +17,25 @@ from promptkit.ladder.rungs import Ready, Rung
 from promptkit.metrics import get_metric
 from promptkit.types import Example, JSONObject, Prediction
 
-__all__ = ["Candidate", "outcome"]
+__all__ = ["Candidate", "item_result"]
 
 PROBE = 4
-"""Items that are answered first where time is limited and the pace of a rung is not known."""
+"""Items that are answered first if time is limited and the pace of a rung is unknown."""
 SLICE = 0.1
-"""Share of the time left that is judged at once where time is limited."""
+"""Share of the remaining time that is judged at once if time is limited."""
 
 
 @dataclass
 class Candidate:
-    """One try of a rung.
+    """One trial of a rung.
 
     Attributes:
-        work: What it works with.
+        work: The run context.
         rung: The rung.
         place: Its place on the ladder.
-        number: Number of the try.
+        number: Number of the trial.
         ready: Makes the rung ready for a fold, or with ``None`` for its own predictor.
-        outcomes: Its answers to the first items of the pool.
+        results: Its answers to the first items of the pool.
         fit: What fitting cost, folds included; ``None`` before.
         peak: Highest memory of the process so far.
     """
@@ -45,7 +45,7 @@ class Candidate:
     place: int
     number: int
     ready: Callable[[int | None], Ready]
-    outcomes: list[Outcome] = field(default_factory=list)
+    results: list[ItemResult] = field(default_factory=list)
     fit: FitFacts | None = None
     peak: int = 0
     _predictors: dict[int | None, Predictor] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Candidate:
     @property
     def scores(self) -> list[float]:
         """Scores of the first items of the pool."""
-        return [one.score for one in self.outcomes]
+        return [one.score for one in self.results]
 
     @property
     def fits(self) -> int:
@@ -118,34 +118,34 @@ class Candidate:
 
         Raises:
             RungError: A fit or the predictor fails as a whole, or on every new item: then nothing is said about the
-                rung. Failures of single items are outcomes.
+                rung. Failures of single items are results.
         """
-        start = len(self.outcomes)
+        start = len(self.results)
         if items <= start:
             return True
         where, journal = f"{self.place}:{self.number}", self.work.journal
         cut = journal.get(f"cut:{where}:{items}") or {}
         # The same budget ends at the same item when the climb is played again.
         most = cut["items"] if cut.get("budget") == self.work.budget else items
-        while len(self.outcomes) < most:
-            kept = journal.get(f"answer:{where}:{len(self.outcomes)}")
+        while len(self.results) < most:
+            kept = journal.get(f"answer:{where}:{len(self.results)}")
             if kept is not None:
                 self._take(kept)
                 continue
             try:
                 self._judge_some(where, most, left())
             except OutOfTime:
-                most = len(self.outcomes)
+                most = len(self.results)
                 journal.put(f"cut:{where}:{items}", {"items": most, "budget": self.work.budget})
-        new = self.outcomes[start:]
+        new = self.results[start:]
         if new and all(one.error is not None for one in new):
-            del self.outcomes[start:], self._walls[start:]
+            del self.results[start:], self._walls[start:]
             raise RungError(f"no item could be answered: {new[0].error}", transient=True)
-        return len(self.outcomes) >= items
+        return len(self.results) >= items
 
     def _judge_some(self, where: str, most: int, left: float | None) -> None:
         """Answers the next items, as many at once as a small part of the time allows."""
-        start, journal = len(self.outcomes), self.work.journal
+        start, journal = len(self.results), self.work.journal
         failed = journal.get(f"failed:{where}:{start}")
         if failed is not None:
             raise RungError(**failed)
@@ -161,7 +161,7 @@ class Candidate:
             journal.put(f"failed:{where}:{start}", error.to_json())
             raise
         peak, wall = peak_memory(), (time.monotonic() - began) / size
-        kept = [{"outcome": one.model_dump(mode="json"), "peak": peak, "wall": wall} for one in found]
+        kept = [{"result": one.model_dump(mode="json"), "peak": peak, "wall": wall} for one in found]
         journal.put_all({f"answer:{where}:{start + at}": one for at, one in enumerate(kept)})
         for one in kept:
             self._take(one)
@@ -176,13 +176,13 @@ class Candidate:
             raise
 
     def _take(self, kept: JSONObject) -> None:
-        self.outcomes.append(Outcome.model_validate(kept["outcome"]))
+        self.results.append(ItemResult.model_validate(kept["result"]))
         self.peak = max(self.peak, kept["peak"])
         self._walls.append(kept["wall"])
 
-    def _answer(self, start: int, stop: int) -> list[Outcome]:
+    def _answer(self, start: int, stop: int) -> list[ItemResult]:
         work, pool = self.work, self.work.pool
-        found: dict[int, Outcome] = {}
+        found: dict[int, ItemResult] = {}
         for fold in dict.fromkeys(pool.folds[start:stop]):
             mine = [place for place in range(start, stop) if pool.folds[place] == fold]
             predictor = self._fit_fold(fold)
@@ -191,17 +191,17 @@ class Candidate:
             try:
                 predictions = predictor.predict(queries, seed=work.seed, on_error="record", progress=show)
                 for place, prediction in zip(mine, predictions, strict=True):
-                    found[place] = outcome(
+                    found[place] = item_result(
                         pool.keys[place], pool.examples[place], prediction, work.metric, pool.folds[place]
                     )
             except (JournalError, OutOfTime):
                 raise
-            except Exception as error:  # whatever a stranger's predictor raises costs its rung, not the climb
+            except Exception as error:  # third-party code may raise anything: the rung fails, not the climb
                 raise RungError.of(error) from error
         return [found[place] for place in range(start, stop)]
 
 
-def outcome(key: str, example: Example, prediction: Prediction, metric: str, fold: int | None = None) -> Outcome:
+def item_result(key: str, example: Example, prediction: Prediction, metric: str, fold: int | None = None) -> ItemResult:
     """Scores a prediction; a failed or unreadable answer scores 0, for every rung alike.
 
     Args:
@@ -212,10 +212,10 @@ def outcome(key: str, example: Example, prediction: Prediction, metric: str, fol
         fold: The fold whose fit answered.
 
     Returns:
-        The outcome.
+        The result.
     """
     usage = prediction.usage
-    return Outcome(
+    return ItemResult(
         item=key,
         score=get_metric(metric).score(prediction.answer, example.targets),
         answer=prediction.answer,

@@ -1,4 +1,4 @@
-"""``pk.climb``: from examples and a model to the cheapest adaptation that is good enough, and a record of why."""
+"""``pk.climb``: finds the cheapest adaptation of a model that is good enough, and records why."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ClimbResult:
         Args:
             path: The file.
         """
-        # The room that draws lies above this one, which must work without it.
+        # promptkit.html is a layer above and imported only for a report.
         importlib.import_module("promptkit.html").write_report(self.record, path)
 
     def __str__(self) -> str:
@@ -97,14 +97,14 @@ def climb(
     retries: int = 1,
     progress: ClimbProgress | None = None,
 ) -> ClimbResult:
-    """Finds the cheapest adaptation that is good enough, and says how sure that is and what each step costs.
+    """Finds the cheapest adaptation that is good enough, with confidence intervals and the cost of each step.
 
-    Rungs are tried from cheap to dear. Each is fitted on train, with what the rungs below it leave, and judged on dev
-    item by item against the kept one. It is kept only if a paired test shows a gain, at an error rate that all rungs
-    share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see
+    Rungs are tried from cheap to expensive. Each is fitted on train, with the results of the rungs below it, and judged
+    on dev item by item against the kept one. It is kept only if a paired test shows a gain, at an error rate that all
+    rungs share, and the gain exceeds ``margin``; judging ends as soon as that is decided (see
     ``promptkit.ladder.sequential_test``). The climb stops when the lower bound of the kept rung reaches the target,
-    when not even a faultless rung could be shown to gain the margin, at the end of the budget, or at the top. Then the
-    winner is scored on test, once.
+    when even a perfect rung could not be shown to gain the margin, at the end of the budget, or after the last rung.
+    Then the winner is scored on test, once.
 
     Args:
         task: The task.
@@ -112,30 +112,29 @@ def climb(
             gets a part of train for it; dev is for judging alone.
         backend: The model.
         target: The metric that decides, with the score that is good enough, such as ``{"exact_match": 0.9}``. ``None``
-            for the task's metric, and to climb as long as it pays.
+            for the task's metric, and to climb while rungs gain.
         budget: What may be spent; by default without limit. A climb that is continued may be given more.
         seed: Seed of everything: two climbs of one seed decide the same, unless time runs out.
         rungs: ``"default"``: zero-shot, few-shot with searched demonstrations, chain of thought with voting where
             the task has a template for it, soft prompt, LoRA. Or adapters or ``(name, adapter)`` pairs, from cheap to
-            dear.
+            expensive.
         margin: Gain that a more expensive rung must exceed, in [0, 1): by a test at level .2, where the gain itself
             is shown at the level that ``confidence`` gives.
         confidence: Confidence of all decisions together, in [0.5, 1): 1 minus the chance that any rung without a gain
             is kept.
-        folder: Where the run is kept: journal, fits and ``record.json``. A climb that was cut off, even by ``kill -9``,
-            goes on from there and repeats no finished call and no finished fit. Its budget may be changed, and rungs
+        folder: Where the run is kept: journal, fits and ``record.json``. An interrupted climb, even after ``kill -9``,
+            continues from there and repeats no finished call or fit. Its budget may be changed, and rungs
             appended: then it is decided anew.
         resume: Whether to go on with what the folder holds; if not, it must be new.
         unlabelled: Queries without answers; rungs that learn weights learn from the kept rung's answers to them.
         group: What items belong to that depend on each other, such as several questions on one document: a field, a
             mapping from id, or "id"; by default ``Example.group``, and repeated ids. A group is one observation in
             every test and interval, and folds keep it together.
-        on_leakage: ``fail`` refuses data in which an item stands in two splits; ``force`` climbs all the same, and the
-            record says so.
-        folds: Cross-fitting, by which small dev sets are stretched: number of folds, 0 for none, ``auto`` for 5 where
+        on_leakage: ``fail`` refuses data with an item in two splits; ``force`` climbs anyway, and the record says so.
+        folds: Cross-fitting for small dev sets: number of folds, 0 for none, ``auto`` for 5 where
             dev has fewer than 100 items (see ``promptkit.ladder.cross_fitting``).
-        block: Items judged between two looks.
-        retries: Further tries of a rung whose model failed; every try stands in the record.
+        block: Items judged between two interim analyses.
+        retries: Further trials of a rung whose model failed; the record lists every trial.
         progress: Called as ``progress(what, done, total, seconds_left)``.
 
     Returns:
@@ -143,7 +142,7 @@ def climb(
 
     Raises:
         SettingError: A setting is out of range, or the folder belongs to another climb or is in use.
-        LeakageError: Items stand in two splits, or among the unlabelled queries.
+        LeakageError: Items are in two splits, or also among the unlabelled queries.
         DataError: Dev is empty.
         MetricError: The metric is unknown or sees nothing in a target.
         ArtifactError: The folder cannot be written.
@@ -173,24 +172,24 @@ def climb(
         get_metric(metric).score(example.target, example.targets)  # a target without anything to see ends it here
     run = RunFolder(check_path(folder, "folder", of="climb") if folder is not None else None, resume=resume)
     try:
-        sealed = HeldOutTest(data.test, run.journal)
-        queries = _unlabelled(task, unlabelled, pool, sealed, on_leakage)
+        held_out = HeldOutTest(data.test, run.journal)
+        queries = _unlabelled(task, unlabelled, pool, held_out, on_leakage)
         model = JournaledBackend(backend, run.journal)
         tracker = BudgetTracker(budget, run.journal, model)
         work = RunContext(
             model, run.journal, pool, metric, seed, run.path, progress, tracker.seconds_left, tracker.mark
         )
-        rules = Rules(wanted, margin, confidence, block, retries, len(sealed), queries)
-        chronicle = Recorder(
-            task, data.name, (data.train, data.dev), data.leakage, forced, work, rules, budget, ladder, sealed
+        rules = Rules(wanted, margin, confidence, block, retries, len(held_out), queries)
+        recorder = Recorder(
+            task, data.name, (data.train, data.dev), data.leakage, forced, work, rules, budget, ladder, held_out
         )
-        _extend(run, chronicle.identity(_digest(queries)), tracker)
-        chronicle.begin()
-        ascent = SearchLoop(work, ladder, tracker, rules, after=lambda: chronicle.save(ascent))
-        decision = ascent.run()
-        kept = ascent.kept.candidate if ascent.kept is not None else None
-        test, split, error = _score_once(kept, sealed, work, confidence)
-        record = chronicle.finish(ascent, decision, test, split, error)
+        _extend(run, recorder.identity(_digest(queries)), tracker)
+        recorder.begin()
+        search = SearchLoop(work, ladder, tracker, rules, after=lambda: recorder.save(search))
+        decision = search.run()
+        kept = search.kept.candidate if search.kept is not None else None
+        test, split, error = _score_once(kept, held_out, work, confidence)
+        record = recorder.finish(search, decision, test, split, error)
         winner = kept.predictor if kept is not None else None
     finally:
         run.close()
@@ -200,14 +199,14 @@ def climb(
 
 
 def _unlabelled(
-    task: Task, queries: Queries | None, pool: Pool, sealed: HeldOutTest, on_leakage: str
+    task: Task, queries: Queries | None, pool: Pool, held_out: HeldOutTest, on_leakage: str
 ) -> list[Query] | None:
     """Checks that no question on which rungs are judged or tested is among those to learn from."""
     if queries is None:
         return None
     known = parse_queries(task, queries)
     judged = {one.query.key for one in (*pool.examples, *pool.fit_split.tuning)}
-    judged |= sealed.queries("comparison of unlabelled queries with its questions")
+    judged |= held_out.queries("comparison of unlabelled queries with its questions")
     shared = [query.id for query in known if query.key in judged]
     if shared and on_leakage != "force":
         expected = "questions on which nothing is judged or chosen"
@@ -221,7 +220,7 @@ def _digest(queries: list[Query] | None) -> str:
 
 
 def _extend(run: RunFolder, facts: JSONObject, tracker: BudgetTracker) -> None:
-    """Lets a climb go on with another budget or further rungs; anything else that differs is refused."""
+    """Lets a climb continue with another budget or further rungs; any other difference is refused."""
     journal = run.journal
     changes = same_climb(journal, facts, run.path.name if run.path else "climb")
     if changes:
@@ -230,21 +229,21 @@ def _extend(run: RunFolder, facts: JSONObject, tracker: BudgetTracker) -> None:
 
 
 def _score_once(
-    kept: Candidate | None, sealed: HeldOutTest, work: RunContext, confidence: float
+    kept: Candidate | None, held_out: HeldOutTest, work: RunContext, confidence: float
 ) -> tuple[Report | None, Split | None, str]:
-    """Scores the winner on test, unless that is done: then the score comes out of the journal."""
-    if kept is None or not len(sealed):
+    """Scores the winner on test, or takes the score from the journal if that was done."""
+    if kept is None or not len(held_out):
         return None, None, "" if kept is None else "there is no test split"
     winner, key = kept.predictor, f"test:score:{kept.place}:{kept.number}"
     done = work.journal.get(key)
-    if done is not None and done["items"] < len(sealed) and done["budget"] != work.budget:
+    if done is not None and done["items"] < len(held_out) and done["budget"] != work.budget:
         done = None  # with another budget there may be time for more of it
-    items = _test_items(kept, len(sealed), work) if done is None else done["items"]
+    items = _test_items(kept, len(held_out), work) if done is None else done["items"]
     for number in range(work.journal.count("test:score:") - (done is not None)):
-        sealed.scored_before(f"score number {number + 1}, before the climb was extended")
+        held_out.scored_before(f"score number {number + 1}, before the climb was extended")
     if not items:
         return None, None, "the budget left no time for it; continue with more minutes"
-    split = sealed.open("score of the winner", again=done is not None, items=items, seed=work.seed)
+    split = held_out.open("score of the winner", again=done is not None, items=items, seed=work.seed)
     if done is not None:
         return (report_from(done["report"]) if done["report"] else None), split, str(done["error"])
     report, error = None, ""
@@ -258,7 +257,7 @@ def _score_once(
         error = f"{type(fault).__name__}: {fault}"
     facts = {"report": report.to_dict() if report else None, "error": error, "items": items, "budget": work.budget}
     work.journal.put(key, facts)
-    sealed.scored()
+    held_out.scored()
     return report, split, error
 
 

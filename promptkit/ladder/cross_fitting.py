@@ -1,4 +1,4 @@
-"""Which items a climb judges on, which it fits on, and how small dev sets are stretched by cross-fitting.
+"""Which items a climb judges on, which it fits on, and cross-fitting for small dev sets.
 
 A fit never sees an item on which it is judged. What a fit needs for choices of its own (which demonstrations, when to
 stop training) is set aside from *train*, so that dev judges and does nothing else: a search on dev would be judged on
@@ -27,9 +27,9 @@ from promptkit.types import Example
 __all__ = ["FitSplit", "Pool", "make_pool"]
 
 SMALL = 100
-"""Dev sets of fewer items are stretched by default."""
+"""Dev sets with fewer items use cross-fitting by default."""
 FOLDS = 5
-"""Number of folds where the caller names none."""
+"""Number of folds by default."""
 TUNING_SHARE, TUNING_MOST = 0.25, 100
 """Share of train that is set aside for choices of a fit, and the most items of it."""
 
@@ -40,7 +40,7 @@ class FitSplit:
 
     Attributes:
         train: Examples to learn from and to demonstrate.
-        tuning: Examples for the choices of the fit; none of them stands in ``train``.
+        tuning: Examples for the choices of the fit; none of them is in ``train``.
     """
 
     train: Split
@@ -49,7 +49,7 @@ class FitSplit:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The judged items in the order in which they are judged, and the lessons of the fits that may answer them.
+    """The items in the order in which they are judged, and the training data of the fits that answer them.
 
     Attributes:
         keys: Names of the items, for example ``"dev/3"``.
@@ -57,7 +57,7 @@ class Pool:
         folds: For each item the fold whose fit answers it, or ``None`` for the rung's own predictor.
         groups: For each item what it belongs to, "" for nothing; items of one group follow each other.
         fit_split: What the rung's own predictor is fitted on.
-        fold_lessons: What the fit of each fold is fitted on.
+        fold_splits: What the fit of each fold is fitted on.
         notes: What was found about items that belong together, for people.
     """
 

@@ -14,9 +14,9 @@ __all__ = [
     "FitFacts",
     "InterimAnalysis",
     "Item",
+    "ItemResult",
     "LeakageFacts",
     "ModelFacts",
-    "Outcome",
     "PairedTest",
     "PromptSample",
     "Settings",
@@ -52,7 +52,7 @@ class Bounds(Facts):
 
 
 class InterimAnalysis(Facts):
-    """One look at a running comparison.
+    """One interim analysis of a running comparison.
 
     Attributes:
         items: Items judged so far.
@@ -78,14 +78,14 @@ class PairedTest(Facts):
         difference: Mean paired difference, this rung minus the kept one.
         low: Lower end of the always-valid interval of the difference.
         high: Upper end.
-        p_value: P-value of "the gain is at most 0", valid at any look.
+        p_value: P-value of "the gain is at most 0", valid at any interim analysis.
         alpha: The share of the error rate that this test could spend.
         p_margin: Ordinary p-value of "the gain is at most the margin", at most .2 for a rung that is kept.
         effect: Standardised paired difference (mean over standard deviation), ``None`` if all are equal.
         better: Items on which this rung scored higher.
         worse: Items on which the kept one did.
         equal: Items on which both scored the same.
-        analyses: Every look that was taken, in order.
+        analyses: Every interim analysis, in order.
         method: The test, for people.
     """
 
@@ -178,7 +178,7 @@ class PromptSample(Facts):
         item: Key of the item in ``Record.items``.
         text: The text of a completion prompt, or ``None``.
         messages: ``{"role", "content"}`` of a chat prompt.
-        weights: What stands beside the text: for example ``"soft_prompt of 16 tokens"``, ``"lora"``; "" for nothing.
+        weights: Learned weights that belong to it, for example ``"soft_prompt of 16 tokens"``, ``"lora"``; "" for none.
     """
 
     item: str
@@ -188,7 +188,7 @@ class PromptSample(Facts):
 
 
 class Item(Facts):
-    """A judged item; stands once in the record, whatever number of rungs answered it.
+    """A judged item; the record holds it once, however many rungs answered it.
 
     Attributes:
         id: Its id in the data.
@@ -203,8 +203,8 @@ class Item(Facts):
     targets: tuple[str, ...]
 
 
-class Outcome(Facts):
-    """What a rung answered to one item.
+class ItemResult(Facts):
+    """A rung's answer to one item, with its score and cost.
 
     Attributes:
         item: Key of the item in ``Record.items`` ("dev/3") or ``TestFacts.items`` ("test/3").
@@ -255,7 +255,7 @@ class SplitFacts(Facts):
 
 
 class DataFacts(Facts):
-    """The data, as far as a reader needs it.
+    """The data, as far as the record needs it.
 
     Attributes:
         name: Where the data came from.
@@ -312,7 +312,7 @@ class Settings(Facts):
         margin: Gain that a rung must exceed to be kept.
         confidence: Confidence of the decisions together, and of every interval shown.
         seed: Seed of everything.
-        block: Items judged between two looks.
+        block: Items judged between two interim analyses.
         rungs: Names of the planned rungs, in order of cost.
         plans: Settings of the planned rungs, as far as they are known before the climb.
     """

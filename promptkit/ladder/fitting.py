@@ -1,4 +1,4 @@
-"""Fitting a rung once: what is finished comes out of the journal and the run folder, whatever happened in between."""
+"""Fitting a rung once: finished fits are loaded from the journal and the run folder, also after an interruption."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RungError(Exception):
 
     @staticmethod
     def of(error: Exception) -> RungError:
-        """Turns what an adapter or predictor raised into a finding about its rung."""
+        """Turns an error of an adapter or predictor into an error of its rung."""
         if isinstance(error, RungError):
             return error
         unsupported = isinstance(error, UnsupportedError)
@@ -76,13 +76,13 @@ class RunContext:
     Attributes:
         backend: The model, behind the journal.
         journal: What is finished.
-        pool: The judged items and the lessons.
+        pool: The judged items and the training data of each fit.
         metric: The metric that decides.
         seed: Seed of everything.
         folder: The run folder, or ``None``.
         progress: Called while work goes on.
         seconds_left: Tells what is left of the budget.
-        budget: The limits of the climb as plain data, which mark what was decided for want of time.
+        budget: The limits of the climb as plain data, which mark decisions that were made for lack of time.
     """
 
     backend: JournaledBackend
@@ -138,9 +138,9 @@ def fit_once(work: RunContext, key: str, label: str, fit_split: FitSplit, ready:
     try:
         # Of a fit that is journaled but cannot be loaded, every call comes out of the journal.
         fitted = _fit(work, key, label, fit_split, ready)
-    except (JournalError, TrainingStopped):  # the climb is told to end here; it can go on from here later
+    except (JournalError, TrainingStopped):  # the climb is to stop here; it can be resumed
         raise
-    except Exception as error:  # whatever a stranger's adapter raises costs its rung, not the climb
+    except Exception as error:  # third-party code may raise anything: the rung fails, not the climb
         found = RungError.of(error)
         work.journal.put(f"fit:{key}", {"error": found.to_json(), "budget": work.budget})
         raise found from error
@@ -207,7 +207,7 @@ def _finite(value: Any) -> Any:
 def _save(predictor: Predictor, folder: Path | None, key: str) -> tuple[str, int]:
     """Saves a predictor into the run folder, or for its size alone; returns its relative place and bytes.
 
-    A stranger's class has no place: no folder that ``load`` reads brings it back, so it is fitted again.
+    A third-party class is not kept: ``load`` cannot rebuild it, so it is fitted again.
     """
     own = type(predictor) is PlanPredictor
     try:
@@ -221,7 +221,7 @@ def _save(predictor: Predictor, folder: Path | None, key: str) -> tuple[str, int
     except ArtifactError as error:
         if not own and not isinstance(error.__cause__, OSError):
             return "", 0
-        # The disk's fault, which must not count against the rung.
+        # A disk error must not count as a failure of the rung.
         raise JournalError(str(error)) from error
 
 
@@ -235,4 +235,4 @@ def _loaded(work: RunContext, artifact: str) -> Predictor | None:
     try:
         return load(work.folder / artifact, work.backend)
     except ArtifactError:
-        return None  # a stranger's predictor, or a folder that somebody touched: it is fitted again
+        return None  # a third-party predictor, or a folder that was modified: it is fitted again

@@ -1,4 +1,4 @@
-"""The test split under seal: what happens to it is counted, and its labels are read for one purpose, once."""
+"""The held-out test split: every read is counted, and its labels are read once, to score the winner."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _OPENED, _SCORED = "test:opened", "test:scored"
 
 
 class HeldOutTest:
-    """Holds the test split. Nothing else in a climb ever gets it, so nothing can learn from it.
+    """Holds the test split. No other part of a climb has access to it, so nothing can learn from it.
 
     Args:
         split: The test split.
-        journal: Keeps how often the seal was broken, also by sessions that were cut off.
+        journal: Stores how often the split was read, also by interrupted sessions.
 
     Example:
         >>> from promptkit.types import Example, Query
-        >>> sealed = HeldOutTest(Split("test", [Example(Query({"question": "2 + 2?"}), ("4",))]), Journal(None))
-        >>> len(sealed), sealed.cut_off, len(sealed.open("score of the winner")), [read.scored for read in sealed.reads]
+        >>> held = HeldOutTest(Split("test", [Example(Query({"question": "2 + 2?"}), ("4",))]), Journal(None))
+        >>> len(held), held.cut_off, len(held.open("score of the winner")), [read.scored for read in held.reads]
         (1, 0, 1, [True])
     """
 
@@ -34,17 +34,17 @@ class HeldOutTest:
         self._reads: list[TestRead] = []
 
     def __len__(self) -> int:
-        """Number of test items, which says nothing about them."""
+        """Number of test items, which reveals nothing about them."""
         return len(self.__split)
 
     @property
     def reads(self) -> tuple[TestRead, ...]:
-        """Every reading of this session, in order."""
+        """Every read of this session, in order."""
         return tuple(self._reads)
 
     @property
     def cut_off(self) -> int:
-        """How often the seal was broken before by a session that did not live to keep the score."""
+        """Earlier test reads that were interrupted before the score was saved."""
         opened, scored = (int(self._journal.get(key) or 0) for key in (_OPENED, _SCORED))
         return max(0, opened - scored)
 
@@ -57,7 +57,7 @@ class HeldOutTest:
         """Returns the hashes of the questions, without labels.
 
         Args:
-            purpose: What for.
+            purpose: Why it is read, for the record.
 
         Returns:
             Their content keys.
@@ -66,11 +66,11 @@ class HeldOutTest:
         return {example.query.key for example in self.__split}
 
     def open(self, purpose: str, *, again: bool = False, items: int | None = None, seed: int = 0) -> Split:
-        """Breaks the seal.
+        """Reads the split with its labels, and counts the read.
 
         Args:
-            purpose: What for.
-            again: Whether the score is known already, and the items are only shown beside it.
+            purpose: Why it is read, for the record.
+            again: Whether the score is known already and the items are only needed to show it.
             items: Number of items, drawn by content and seed; ``None`` for all.
             seed: Seed of the draw.
 
@@ -87,11 +87,11 @@ class HeldOutTest:
         return Split(split.name, [split[place] for place in sorted(ranked[:items])])
 
     def scored(self) -> None:
-        """Notes that the score of an opening is kept."""
+        """Notes that the score of a read was saved."""
         self._journal.put(_SCORED, int(self._journal.get(_SCORED) or 0) + 1)
 
     def scored_before(self, purpose: str) -> None:
-        """Notes an opening of an earlier session whose score is kept, and no longer that of the winner."""
+        """Notes a read of an earlier session whose score is saved but no longer that of the winner."""
         self._note(purpose, scored=True)
 
     def _note(self, purpose: str, *, scored: bool, items: int | None = None) -> None:

@@ -1,6 +1,6 @@
-"""The decision record: what a climb tried, what it found, what it cost, and why it decided as it did.
+"""The decision record: what a climb tried, what it measured, what it cost, and why it decided as it did.
 
-One JSON file with a versioned schema. Everything that a reader or a report needs stands in it, so it can be read years
+One JSON file with a versioned schema. It holds everything that a person or a report needs, so it can be read years
 later without the model, the data or the run folder.
 """
 
@@ -24,8 +24,8 @@ from promptkit.ladder.facts import (
     Facts,
     FitFacts,
     Item,
+    ItemResult,
     ModelFacts,
-    Outcome,
     PairedTest,
     PromptSample,
     Settings,
@@ -56,15 +56,15 @@ UNSTEADY = frozenset(
 """Fields that may differ from run to run though every decision is the same: times, memory, machine, interruptions."""
 
 Verdict = Literal["first", "kept", "lost", "undecided", "failed", "left_out", "not_tried"]
-"""What became of an attempt.
+"""Result of a trial.
 
 first      the first rung that could be judged; there is nothing cheaper to compare it with
-kept       the test says that it beats the kept one by the margin
-lost       the test says that it does not, or no further item could have let it win
-undecided  neither could be shown on the items there are; the cheaper one stays
+kept       the test shows a gain over the kept one, above the margin
+lost       the test shows that it gains at most the margin
+undecided  neither could be shown on these items; the cheaper one stays
 failed     its fit or its judging raised an error
 left_out   it does not apply to this task or model
-not_tried  the climb had stopped before
+not_tried  the climb stopped before it
 """
 
 Stopped = Literal["target", "ceiling", "budget", "top", "nothing"]
@@ -73,18 +73,18 @@ spent; the last rung was tried; no rung could be judged."""
 
 
 class Trial(Facts):
-    """One try of one rung, successful or not.
+    """One trial of one rung, successful or not.
 
     Attributes:
         rung: Name of the rung.
         place: Its place on the ladder, from 0.
-        number: Number of the try of this rung, from 1; above 1 after a failure of the model.
+        number: Number of the trial of this rung, from 1; above 1 after a failure of the model.
         kind: Kind of the adapter, for example ``"few_shot"``.
         settings: All settings of the adapter.
-        verdict: What became of it.
+        verdict: The result.
         reason: Why, in a sentence.
         detail: What it is in a few words, for example ``"8 shots"``.
-        prior: What it got from the rungs below.
+        prior: What it got from the rungs below, for people.
         score: Mean score on the judged items with its interval.
         lower_bound: Always-valid lower bound of the mean, which a target is compared with.
         upper_bound: Always-valid upper bound.
@@ -95,7 +95,7 @@ class Trial(Facts):
         unanswered: Items whose text held no readable answer.
         failed: Items for which the model failed or the prompt did not fit.
         prompts: Some prompts as they were sent.
-        outcomes: What it answered, item by item.
+        results: Its answer to each judged item.
     """
 
     rung: str
@@ -117,7 +117,7 @@ class Trial(Facts):
     unanswered: int = 0
     failed: int = 0
     prompts: tuple[PromptSample, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
+    results: tuple[ItemResult, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -126,10 +126,10 @@ class Trial(Facts):
 
 
 class TestRead(Facts):
-    """One reading of the test split.
+    """One read of the test split.
 
     Attributes:
-        purpose: What for.
+        purpose: Why it was read.
         items: Number of items read.
         scored: Whether answers were scored against its labels.
     """
@@ -145,8 +145,8 @@ class TestFacts(Facts):
     """The winner on the test split, scored once.
 
     Attributes:
-        reads: Every reading of the test split.
-        cut_off: How often a reading was begun and cut off by a crash, and so begun again.
+        reads: Every read of the test split.
+        cut_off: Number of earlier test reads that were interrupted before the score was saved.
         error: Why the test split could not be scored, or "".
         score: Mean on the test split with its interval; ``None`` if there is no test split.
         metrics: The same by metric, for every metric of the task.
@@ -159,7 +159,7 @@ class TestFacts(Facts):
         unanswered: Items whose text held no readable answer.
         failed: Items for which the model failed or the prompt did not fit.
         items: The test items by key.
-        outcomes: The winner's answers.
+        results: The winner's answers.
     """
 
     __test__ = False
@@ -178,11 +178,11 @@ class TestFacts(Facts):
     unanswered: int = 0
     failed: int = 0
     items: dict[str, Item] = Field(default_factory=dict)
-    outcomes: tuple[Outcome, ...] = ()
+    results: tuple[ItemResult, ...] = ()
 
 
 class Decision(Facts):
-    """The outcome.
+    """The decision of a climb.
 
     Attributes:
         winner: Name of the rung that was kept last; ``None`` if none could be judged.
@@ -205,15 +205,15 @@ class Record(Facts):
         needs: First version of promptkit that reads it.
         promptkit: Version of promptkit that wrote it.
         status: ``running`` until the climb is over.
-        answer: The outcome in one sentence.
+        answer: The decision in one sentence.
         trouble: Why nothing works yet, though a rung won: most items are unanswered, or one constant answer would score
             as well (see ``promptkit.ladder.working``); "" where the winner works.
         task: The task.
         model: The model.
         data: The data.
         settings: The settings of the climb.
-        trials: Every try of every rung, in order, those that failed or were not tried included.
-        decision: The outcome; ``None`` while the climb is running.
+        trials: Every trial of every rung, in order, including failed and untried ones.
+        decision: The decision; ``None`` while the climb is running.
         test: The winner on the test split; ``None`` while the climb is running.
         items: The judged items by key ("dev/3").
         seconds: Wall-clock seconds of all sessions together.
@@ -222,9 +222,9 @@ class Record(Facts):
         generated_tokens: Tokens generated for them.
         started: When it was started, UTC, ISO 8601.
         finished: When it was finished, or "".
-        resumed: How often it was continued after it had been cut off.
+        resumed: How often it was resumed after an interruption.
         extended: Changes of the budget, and rungs appended, when it was continued.
-        notes: What a reader should know about data and budget, for people.
+        notes: Notes on data and budget, for people.
         versions: Versions of Python and libraries.
         machine: Processor and system, without names of hosts.
     """
@@ -256,7 +256,7 @@ class Record(Facts):
     machine: str = ""
 
     def __getitem__(self, rung: str) -> Trial:
-        """Returns the last attempt of a rung.
+        """Returns the last trial of a rung.
 
         Raises:
             KeyError: No rung of this name was planned.
@@ -268,7 +268,7 @@ class Record(Facts):
 
     @property
     def winner(self) -> Trial | None:
-        """The attempt that won, or ``None``."""
+        """The trial that won, or ``None``."""
         return self[self.decision.winner] if self.decision is not None and self.decision.winner is not None else None
 
     def differences(self, other: Record) -> list[str]:
@@ -278,7 +278,7 @@ class Record(Facts):
             other: A record, for example of the same climb done again.
 
         Returns:
-            Paths of the values that differ, for example ``"attempts.1.test.p_value: 0.01, 0.02"``; empty if none do.
+            Paths of the values that differ, for example ``"trials.1.test.p_value: 0.01, 0.02"``; empty if none do.
         """
         return list(_differences(_steady(self.model_dump(mode="json")), _steady(other.model_dump(mode="json")), ""))
 
@@ -304,15 +304,15 @@ class Record(Facts):
 
     @model_validator(mode="after")
     def _check_links(self) -> Record:
-        """Refuses outcomes of items, and a winner, that the record does not hold."""
+        """Refuses results of items, and a winner, that the record does not hold."""
         for trial in self.trials:
-            named = [*(one.item for one in trial.outcomes), *(one.item for one in trial.prompts)]
+            named = [*(one.item for one in trial.results), *(one.item for one in trial.prompts)]
             if foreign := [item for item in named if item not in self.items]:
                 raise ValueError(f"of items that the record holds; {trial.rung!r:.40} names {foreign[0]!r:.40}")
         test = self.test
-        foreign = [one.item for one in test.outcomes if one.item not in test.items] if test is not None else []
+        foreign = [one.item for one in test.results if one.item not in test.items] if test is not None else []
         if foreign:
-            raise ValueError(f"of test items that the record holds; an outcome names {foreign[0]!r:.40}")
+            raise ValueError(f"of test items that the record holds; a result names {foreign[0]!r:.40}")
         winner = self.decision.winner if self.decision is not None else None
         if winner is not None and not any(one.rung == winner and one.judged for one in self.trials):
             raise ValueError(f"of a winner that was judged; the decision names {winner!r:.40}")
@@ -328,7 +328,7 @@ class Record(Facts):
         return json.dumps(values | {"sha256": _content_hash(values)}, ensure_ascii=False, indent=1) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the record to a file, in one step: a reader finds the old file or the new one.
+        """Writes the record to a file, atomically: other processes see the old file or the new one.
 
         Args:
             path: The file, for example ``"record.json"``.

@@ -1,4 +1,4 @@
-"""Keeps the record while the climb goes on, and closes it."""
+"""Saves the record while the climb runs, and completes it at the end."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Recorder:
         name: Where the data came from.
         splits: Train and dev.
         leakage: What the splits share.
-        forced: Whether the climb goes on in spite of leakage.
+        forced: Whether the climb runs despite leakage.
         work: What rungs work with.
-        rules: By what the climb decides.
+        rules: The settings that decide.
         budget: What it may spend.
         rungs: The planned rungs.
-        sealed: The test split.
+        held_out: The test split.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Recorder:
         rules: Rules,
         budget: Budget,
         rungs: Sequence[Rung],
-        sealed: HeldOutTest,
+        held_out: HeldOutTest,
     ) -> None:
-        self._work, self._rules, self._sealed = work, rules, sealed
-        pool, test = work.pool, SplitFacts(items=len(sealed), fingerprint=sealed.fingerprint())
+        self._work, self._rules, self._held_out = work, rules, held_out
+        pool, test = work.pool, SplitFacts(items=len(held_out), fingerprint=held_out.fingerprint())
         train, dev = (SplitFacts(items=len(split), fingerprint=split.fingerprint) for split in splits)
         found = minimum_detectable(
             len(pool),
@@ -153,33 +153,33 @@ class Recorder:
         if journal.get(self._end) is None:
             journal.put(f"session:{journal.count('session:')}", {"started": _now()})
 
-    def save(self, ascent: SearchLoop) -> None:
+    def save(self, search: SearchLoop) -> None:
         """Writes the record as far as it is known into the run folder."""
         if self._work.folder is not None and self._work.journal.get(self._end) is None:
-            self._record(ascent).save(self._work.folder / RECORD)
+            self._record(search).save(self._work.folder / RECORD)
 
     def finish(
-        self, ascent: SearchLoop, decision: Decision, test: Report | None, split: Split | None, error: str
+        self, search: SearchLoop, decision: Decision, test: Report | None, split: Split | None, error: str
     ) -> Record:
-        """Closes the record.
+        """Completes the record.
 
         Args:
-            ascent: What happened.
+            search: The finished search.
             decision: What was decided.
             test: The winner on test, or ``None``.
             split: The test split, if it was scored.
             error: Why it was not scored, or "".
 
         Returns:
-            The record, which also stands in the run folder.
+            The record, which is also saved in the run folder.
         """
-        work, sealed = self._work, self._sealed
-        kept = ascent.kept.candidate if ascent.kept is not None else None
-        facts = TestFacts(reads=sealed.reads, cut_off=sealed.cut_off, error=error)
+        work, held_out = self._work, self._held_out
+        kept = search.kept.candidate if search.kept is not None else None
+        facts = TestFacts(reads=held_out.reads, cut_off=held_out.cut_off, error=error)
         if test is not None and split is not None and kept is not None:
             groups = work.pool.groups[: len(kept.scores)]
-            facts = score_test(test, split, work.metric, kept.scores, groups, sealed.reads, sealed.cut_off)
-        record = self._record(ascent)
+            facts = score_test(test, split, work.metric, kept.scores, groups, held_out.reads, held_out.cut_off)
+        record = self._record(search)
         end = work.journal.get(self._end)
         if end is None:
             end = {"finished": _now(), "seconds": work.journal.elapsed}
@@ -204,33 +204,33 @@ class Recorder:
         """Says why nothing works yet, if so: by the test items, or where they were not scored by the judged ones."""
         if decision.winner is None or decision.reached:
             return ""
-        outcomes, items = record[decision.winner].outcomes, record.items
-        if test.outcomes:
-            outcomes, items = test.outcomes, test.items
-        why = why_nothing_works(outcomes, items, self._work.metric)
+        results, items = record[decision.winner].results, record.items
+        if test.results:
+            results, items = test.results, test.items
+        why = why_nothing_works(results, items, self._work.metric)
         return f"{why}; {decision.reason}" if why and decision.stopped == "budget" else why
 
-    def _notes(self, ascent: SearchLoop) -> tuple[str, ...]:
-        """What a reader should know about data and budget."""
-        notes = [*self._work.pool.notes, *_notes_of_fits(ascent)]
+    def _notes(self, search: SearchLoop) -> tuple[str, ...]:
+        """Notes on data and budget, for people."""
+        notes = [*self._work.pool.notes, *_notes_of_fits(search)]
         if grouped := len({group for group in self._work.pool.groups if group}):
             notes.append(
                 f"items of {grouped} groups belong together: a group is one observation in tests and intervals"
             )
-        tested = self._sealed.reads[-1] if self._sealed.reads else None
-        if tested is not None and tested.scored and tested.items < len(self._sealed):
+        tested = self._held_out.reads[-1] if self._held_out.reads else None
+        if tested is not None and tested.scored and tested.items < len(self._held_out):
             notes.append(
-                f"{tested.items} of {len(self._sealed)} test items were scored: the budget left no time for more"
+                f"{tested.items} of {len(self._held_out)} test items were scored: the budget left no time for more"
             )
         if any("rungs appended" in change for one in self._work.journal.values("extended:") for change in one):
             notes.append("rungs were appended when results were known: error rates hold for each form of the ladder")
         return tuple(notes)
 
-    def _record(self, ascent: SearchLoop) -> Record:
+    def _record(self, search: SearchLoop) -> Record:
         work, pool = self._work, self._work.pool
         sessions = work.journal.values("session:")
-        trials = tuple(as_trial(entry, self._rules.confidence, pool) for entry in ascent.entries)
-        judged = {one.item for trial in trials for one in trial.outcomes}
+        trials = tuple(as_trial(trial, self._rules.confidence, pool) for trial in search.trials)
+        judged = {one.item for trial in trials for one in trial.results}
         return self._base.model_copy(
             update={
                 "trials": trials,
@@ -241,7 +241,7 @@ class Recorder:
                 },
                 "seconds": work.journal.elapsed,
                 "extended": tuple(change for one in work.journal.values("extended:") for change in one),
-                "notes": self._notes(ascent),
+                "notes": self._notes(search),
                 **asdict(work.backend.spent),
                 "started": sessions[0]["started"] if sessions else "",
                 "resumed": max(0, len(sessions) - 1),
@@ -249,13 +249,13 @@ class Recorder:
         )
 
 
-def _notes_of_fits(ascent: SearchLoop) -> list[str]:
+def _notes_of_fits(search: SearchLoop) -> list[str]:
     found = []
-    for entry in ascent.entries:
-        fit = entry.candidate.fit if entry.candidate is not None else None
+    for trial in search.trials:
+        fit = trial.candidate.fit if trial.candidate is not None else None
         for name, notes in (fit.notes if fit is not None else {}).items():
             if isinstance(notes, dict) and isinstance(notes.get("cut"), str):
-                found.append(f"{entry.name}: its {name} was cut down to the time that there was: {notes['cut']}")
+                found.append(f"{trial.name}: its {name} was cut down to the time that there was: {notes['cut']}")
     return found
 
 

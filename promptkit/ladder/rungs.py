@@ -1,4 +1,4 @@
-"""The rungs of a ladder: what is tried, in order of cost, and what each takes over from those below it."""
+"""The rungs of a ladder: what is tried, in order of cost, and the prior that each rung gets from those below it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from promptkit.adapters import Adapter, ChainOfThought, FewShot, PlanPredictor, Predictor, adapter_settings
+from promptkit.adapters import (
+    Adapter,
+    ChainOfThought,
+    FewShot,
+    PlanPredictor,
+    Predictor,
+    adapter_from_settings,
+    adapter_settings,
+)
 from promptkit.errors import SettingError, error_message, one_of
+from promptkit.registry import registered_names
 from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject, Queries
 
@@ -18,12 +27,12 @@ __all__ = ["Prior", "Ready", "Rung", "RungsLike", "default_rungs", "describe", "
 SHOTS, REASONED_SHOTS = 8, 4
 """Demonstrations of the default rungs."""
 SAMPLES = 20
-"""Most paths that vote."""
+"""Most reasoning paths of a vote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What the rungs below leave.
+    """Results of the rungs below, which a rung may build on.
 
     Attributes:
         kept: Name of the kept rung, or "".
@@ -48,7 +57,7 @@ class Ready:
         adapter: The adapter with all its settings.
         first: Examples that are put before the others of train, for adapters that take the first.
         options: Further arguments of its ``fit``.
-        prior: What it got from below, for people.
+        prior: What it got from the rungs below, for people.
         seconds: Seconds that its fit may take; ``None`` without a limit. The climb fills it in.
     """
 
@@ -65,7 +74,7 @@ class Rung:
 
     Attributes:
         name: Its name in tables.
-        ready: Makes it ready from what the rungs below left.
+        ready: Makes it ready, given the prior.
         left_out: Why it does not apply to this task, or "".
         plan: What is known of its settings before the climb; plain JSON data.
     """
@@ -77,7 +86,8 @@ class Rung:
 
 
 RungsLike = Literal["default"] | Sequence[Adapter | tuple[str, Adapter] | Rung | str]
-"""``"default"``; or from cheap to dear: adapters, pairs of name and adapter, rungs, or names of default rungs."""
+"""``"default"``; or from cheap to expensive: adapters, pairs of name and adapter, rungs, or names of default rungs
+and of registered strategies."""
 
 ALIASES = {"voting": "chain of thought with voting", "chain of thought": "chain of thought with voting"}
 """Shorter names of default rungs."""
@@ -87,7 +97,7 @@ def make_rungs(rungs: RungsLike, task: Task, train: Sequence[Example]) -> tuple[
     """Turns what a caller gives into rungs.
 
     Args:
-        rungs: ``"default"``, or a list from cheap to dear (see ``RungsLike``).
+        rungs: ``"default"``, or a list from cheap to expensive (see ``RungsLike``).
         task: The task.
         train: The training examples, by whose number the default rungs are sized.
 
@@ -110,12 +120,12 @@ def make_rungs(rungs: RungsLike, task: Task, train: Sequence[Example]) -> tuple[
     if rungs == "default":
         return default_rungs(task, train)
     if isinstance(rungs, str) or not isinstance(rungs, Sequence) or not rungs:
-        expected = "'default', or a list of adapters, (name, adapter) pairs or names of default rungs"
+        expected = "'default', or a list of adapters, (name, adapter) pairs or names of default rungs and strategies"
         raise SettingError(error_message("rungs", of="climb", expected=expected, got=rungs))
     found: list[Rung] = []
     for item in rungs:
         if isinstance(item, str):
-            found.append(_named(item, default_rungs(task, train)))
+            found.append(_named(item, default_rungs(task, train), task))
             continue
         if isinstance(item, Rung):
             found.append(item)
@@ -185,13 +195,18 @@ def describe(adapter: Adapter) -> str:
     return {"SoftPrompt": "soft prompt"}.get(type(adapter).__name__, type(adapter).__name__)
 
 
-def _named(name: str, known: Sequence[Rung]) -> Rung:
+def _named(name: str, known: Sequence[Rung], task: Task) -> Rung:
+    """Finds a default rung, or makes one of a registered strategy with its default settings."""
     plain = " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
     plain = ALIASES.get(plain, plain)
     for rung in known:
         if rung.name.casefold().replace("-", " ") == plain:
             return rung
-    raise SettingError(error_message("a rung", of="climb", expected=one_of(rung.name for rung in known), got=name))
+    strategies = registered_names("strategy")
+    if name in strategies:
+        return _given(name, adapter_from_settings(task, {"kind": name}))
+    expected = one_of([*(rung.name for rung in known), *strategies])
+    raise SettingError(error_message("a rung", of="climb", expected=expected, got=name))
 
 
 def _fresh(name: str, taken: Sequence[str]) -> str:
@@ -200,7 +215,7 @@ def _fresh(name: str, taken: Sequence[str]) -> str:
 
 
 def _given(name: str, adapter: Adapter) -> Rung:
-    """A rung whose settings are the caller's; it is handed what its ``fit`` can take."""
+    """A rung with the caller's settings; its ``fit`` gets what it accepts of the prior."""
     return Rung(name, lambda prior: _with_training_set(adapter, prior), plan=settings_of(adapter))
 
 
@@ -229,7 +244,7 @@ def _chain(task: Task, train: Sequence[Example], prior: Prior) -> Ready:
 
 
 def _soft_prompt(task: Task, prior: Prior) -> Ready:
-    from promptkit.adapters import SoftPrompt  # Only who trains loads the room that trains.
+    from promptkit.adapters import SoftPrompt  # Lazy import: needs torch.
 
     init: Literal["prompt", "domain"] = "prompt" if _starter(prior) is not None else "domain"
     adapter = SoftPrompt(task, init=init, reasoned=_reasons(prior), max_minutes=prior.minutes)
@@ -237,7 +252,7 @@ def _soft_prompt(task: Task, prior: Prior) -> Ready:
 
 
 def _lora(task: Task, prior: Prior) -> Ready:
-    from promptkit.adapters import LoRA  # Only who trains loads the room that trains.
+    from promptkit.adapters import LoRA  # Lazy import: needs torch.
 
     return _with_training_set(LoRA(task, reasoned=_reasons(prior), max_minutes=prior.minutes), prior)
 
@@ -247,7 +262,7 @@ def _reasons(prior: Prior) -> bool:
 
 
 def _starter(prior: Prior) -> PlanPredictor | None:
-    """Finds a predictor from whose prompt vectors can start; one that also labels or reasons is the kept one."""
+    """Finds a predictor whose prompt can initialize vectors; one that also labels or reasons is the kept one."""
     teaches = prior.unlabelled is not None or _reasons(prior)
     found = prior.predictor if teaches else prior.prompt
     if isinstance(found, PlanPredictor) and (found.plan.demos or found.plan.instruction):
@@ -256,14 +271,14 @@ def _starter(prior: Prior) -> PlanPredictor | None:
 
 
 def _with_training_set(adapter: Adapter, prior: Prior) -> Ready:
-    """Hands a teacher and unlabelled queries to a ``fit`` that can take them and has a use for them."""
+    """Passes a teacher and unlabelled queries to a ``fit`` that accepts and uses them."""
     if "teacher" not in inspect.signature(adapter.fit).parameters:
         return Ready(adapter)
     options: JSONObject = {}
     told: list[str] = []
     if getattr(adapter, "init", "") == "prompt" and (starter := _starter(prior)) is not None:
         options["teacher"] = starter
-        told.append(f"start from the prompt of {prior.kept if starter is prior.predictor else 'few-shot'}")
+        told.append(f"initialized from the prompt of {prior.kept if starter is prior.predictor else 'few-shot'}")
     if prior.unlabelled is not None and prior.predictor is not None:
         options |= {"teacher": prior.predictor, "unlabelled": prior.unlabelled}
         told.append(f"answers of {prior.kept} to {len(prior.unlabelled)} unlabelled queries")

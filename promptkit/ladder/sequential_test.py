@@ -1,16 +1,16 @@
-"""The tests of the ladder: has a rung won or lost against the kept one.
+"""The tests of the ladder: whether a rung is better than the kept one.
 
-A rung is kept on two conditions, looked at after every block of items:
+A rung is kept on two conditions, tested after every block of items (an interim analysis):
 
 1. A gain is shown: the hypothesis "the gain is at most 0" is rejected by a group-sequential test, whose error rate
-   holds over all looks and however early judging ends (``promptkit.statistics.group_sequential``).
+   holds over all analyses, however early judging ends (``promptkit.statistics.group_sequential``).
 2. The gain exceeds the margin: an ordinary one-sided test of "the gain is at most the margin" gives at most
    ``MARGIN_LEVEL``. The margin is what a gain is worth, not what is claimed with full confidence; a rung whose true
    gain is the margin itself passes about one time in five.
 
-Giving up can never cause a false claim, so it follows simpler rules: the always-valid interval lies at or below the
-margin, or the chance that the last test succeeds has become small even for a hopeful guess of the gain (stochastic
-curtailment; Lan, Simon and Halperin 1982, Sequential Analysis 1:207).
+Stopping early without a win cannot cause a false claim, so its rules are simpler: the always-valid interval lies at or
+below the margin, or success at the last analysis is unlikely even for an optimistic guess of the gain (futility by
+stochastic curtailment; Lan, Simon and Halperin 1982, Sequential Analysis 1:207).
 
 The rungs of one climb share the level (``SharedLevel``): each test takes an equal part of what is left, and only a
 test that ends without a win uses it up. So a rung that is kept, fails or is left out costs the later ones nothing.
@@ -33,19 +33,19 @@ from promptkit.statistics import Sequential, above, difference_interval
 from promptkit.statistics.group_sequential import GroupSequentialSignTest
 from promptkit.statistics.quantiles import normal_cdf, normal_quantile
 
-__all__ = ["MARGIN_LEVEL", "Finding", "SequentialTest", "SharedLevel", "labels", "runs"]
+__all__ = ["MARGIN_LEVEL", "Outcome", "SequentialTest", "SharedLevel", "labels", "runs"]
 
-Finding = Literal["won", "lost", "hopeless", "open"]
-"""What a look may find: ``won`` and ``lost`` are shown, ``hopeless`` gives up, ``open`` ends without a finding."""
+Outcome = Literal["won", "lost", "futile", "open"]
+"""Outcome of a test: ``won`` and ``lost`` are shown, ``futile`` stops for futility, ``open`` stays undecided."""
 
 MARGIN_LEVEL = 0.2
 """Level of the test that a gain exceeds the margin."""
 FUTILE = 0.02
-"""Chance of success at the last look below which a rung is given up."""
+"""Chance of success at the last analysis below which a test is stopped for futility."""
 OPTIMISTIC = 0.95
 """Quantile of the gain, given what was seen, that this chance is computed for."""
 ENOUGH, ENOUGH_SHARE = 30, 0.125
-"""Items, and share of all items, below which nothing is given up for being hopeless."""
+"""Items, and share of all items, before which no test is stopped for futility."""
 
 
 class SharedLevel:
@@ -90,13 +90,13 @@ class SequentialTest:
 
     Attributes:
         margin: Gain that must be exceeded, by a test at ``MARGIN_LEVEL``.
-        alpha: Chance that a rung without a gain is kept, over all looks together.
-        confidence: Confidence of intervals and of giving up.
+        alpha: Chance that a rung without a gain is kept, over all analyses together.
+        confidence: Confidence of intervals and of stopping early.
         planned: Number of items there are.
         seed: Seed of permutations and bootstrap.
         differences: Scores of this rung minus those of the kept one.
-        groups: The group of each item so far; "" for an item that stands for itself.
-        analyses: What was seen at each look.
+        groups: The group of each item so far; "" for an item without one.
+        analyses: Every interim analysis, in order.
 
     Example:
         >>> test = SequentialTest(margin=0.02, alpha=0.05, confidence=0.95, planned=200)
@@ -124,8 +124,8 @@ class SequentialTest:
         self._counted = 0
         self._p_value = 0, 1.0
 
-    def add(self, kept: Sequence[float], scores: Sequence[float], groups: Sequence[str] = ()) -> Finding | None:
-        """Takes the scores of the next items, and looks.
+    def add(self, kept: Sequence[float], scores: Sequence[float], groups: Sequence[str] = ()) -> Outcome | None:
+        """Takes the scores of the next items and runs an interim analysis.
 
         Args:
             kept: Scores of the kept rung.
@@ -133,14 +133,14 @@ class SequentialTest:
             groups: The group of each item; items of one group come one after the other. Empty if none belong together.
 
         Returns:
-            What was found, or ``None`` to go on.
+            The outcome, or ``None`` to go on.
         """
         pairs = list(zip(kept, scores, strict=True))
         self._scores += pairs
         self.differences += [other - one for one, other in pairs]
         self.groups += groups or [""] * len(pairs)
         if units := self._settled():
-            self._gain.look(units, self._counted / self.planned)
+            self._gain.analyze(units, self._counted / self.planned)
         self.analyses.append(
             InterimAnalysis(items=self.items, difference=self.difference, low=self._race.low, high=self._race.high)
         )
@@ -150,7 +150,7 @@ class SequentialTest:
             return "lost"
         if self.items >= self.planned:
             return "open"
-        return "hopeless" if self._is_futile() else None
+        return "futile" if self._is_futile() else None
 
     @property
     def items(self) -> int:
@@ -164,7 +164,7 @@ class SequentialTest:
 
     @property
     def p_value(self) -> float:
-        """P-value of "the gain is at most 0", valid at any look."""
+        """P-value of "the gain is at most 0", valid at any interim analysis."""
         if self._p_value[0] != self._counted:
             self._p_value = self._counted, self._gain.p_value
         return self._p_value[1]
@@ -189,7 +189,7 @@ class SequentialTest:
         return found.low, found.high
 
     def _settled(self) -> list[float]:
-        """Sums over the groups that became whole since the last look; an item without a group is one by itself."""
+        """Sums over the groups completed since the last analysis; an item without a group is one by itself."""
         units: list[float] = []
         whole = runs(self.groups[self._counted :])
         if whole and self.groups[-1] and self.items < self.planned:
@@ -212,9 +212,9 @@ class SequentialTest:
             normal_quantile(1 - self.alpha) * error,
             self.margin + normal_quantile(1 - MARGIN_LEVEL) * error,
         )
-        hopeful = self.difference + normal_quantile(OPTIMISTIC) * spread / math.sqrt(done)
+        optimistic = self.difference + normal_quantile(OPTIMISTIC) * spread / math.sqrt(done)
         needed_of_rest = (self.planned * needed - done * self.difference) / rest
-        return normal_cdf((hopeful - needed_of_rest) / (spread / math.sqrt(rest))) < FUTILE
+        return normal_cdf((optimistic - needed_of_rest) / (spread / math.sqrt(rest))) < FUTILE
 
 
 def runs(groups: Sequence[str]) -> list[tuple[int, int]]:
@@ -238,7 +238,7 @@ def labels(groups: Sequence[str]) -> list[str] | None:
     """Names every item's group as the functions of ``promptkit.statistics`` take it.
 
     Args:
-        groups: The group of each item; "" for an item that stands for itself.
+        groups: The group of each item; "" for an item without one.
 
     Returns:
         One name per item, different ones for items without a group; ``None`` if no item has one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from promptkit.ladder.facts import Item, Outcome
+from promptkit.ladder.facts import Item, ItemResult
 from promptkit.metrics import get_metric
 
 __all__ = ["best_constant", "why_nothing_works"]
@@ -17,7 +17,7 @@ CONSTANTS = 20
 _SHOWN = 60
 
 
-def why_nothing_works(outcomes: Sequence[Outcome], items: Mapping[str, Item], metric: str) -> str:
+def why_nothing_works(results: Sequence[ItemResult], items: Mapping[str, Item], metric: str) -> str:
     """Tells why the answers of a rung are of no use, if they are not.
 
     They are not where more than half of the items have no answer, because none could be read or the model failed; and
@@ -25,17 +25,17 @@ def why_nothing_works(outcomes: Sequence[Outcome], items: Mapping[str, Item], me
     constant answer is right everywhere says nothing about the latter.
 
     Args:
-        outcomes: What the rung answered; at least one.
+        results: What the rung answered; at least one.
         items: The items by key.
         metric: The metric that decides.
 
     Returns:
         The reasons in one clause, or "" for a rung that works.
     """
-    n = len(outcomes)
-    failed = [one for one in outcomes if one.error is not None]
-    unread = [one for one in outcomes if one.error is None and one.answer is None]
-    mean = sum(one.score for one in outcomes) / n
+    n = len(results)
+    failed = [one for one in results if one.error is not None]
+    unread = [one for one in results if one.error is None and one.answer is None]
+    mean = sum(one.score for one in results) / n
     said: list[str] = []
     if len(failed) + len(unread) > MOST * n:
         if unread:
@@ -46,7 +46,7 @@ def why_nothing_works(outcomes: Sequence[Outcome], items: Mapping[str, Item], me
             )
         if failed:
             said.append(f"the model failed on {len(failed)} of {n} items ({failed[0].error!s:.120})")
-    constant, score = best_constant([items[one.item].targets for one in outcomes], metric)
+    constant, score = best_constant([items[one.item].targets for one in results], metric)
     if not mean:
         said.append("no answer is right")
     elif mean <= score + 1e-12 and score < 1:

@@ -1,4 +1,4 @@
-"""From what happened to the record: attempts, costs, the test, and the answer in one sentence."""
+"""Builds the parts of the record: trials, costs, the test, and the answer in one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from promptkit.errors import PromptkitError
 from promptkit.evaluation.scoring import Report
 from promptkit.ladder.candidate import Candidate
 from promptkit.ladder.cross_fitting import Pool
-from promptkit.ladder.facts import Bounds, CostFacts, Item, Outcome, PairedTest, PromptSample
+from promptkit.ladder.facts import Bounds, CostFacts, Item, ItemResult, PairedTest, PromptSample
 from promptkit.ladder.loop import RunningTrial
 from promptkit.ladder.record import Decision, TestFacts, TestRead, Trial
 from promptkit.ladder.sequential_test import SequentialTest, labels
@@ -25,54 +25,54 @@ from promptkit.types import Example
 __all__ = ["answer", "as_trial", "item", "machine", "score_test", "versions"]
 
 PROMPTS = 2
-"""Prompts that are kept as they were sent, for each attempt."""
+"""Prompts per trial that the record holds as they were sent."""
 _METHOD = "exact, for bounded scores"
 LIBRARIES = ("numpy", "torch", "transformers", "peft", "tokenizers", "pydantic")
 
 
-def as_trial(entry: RunningTrial, confidence: float, pool: Pool) -> Trial:
-    """Writes down one try of a rung.
+def as_trial(trial: RunningTrial, confidence: float, pool: Pool) -> Trial:
+    """Builds the record of one trial.
 
     Args:
-        entry: What happened.
+        trial: The trial.
         confidence: Confidence of intervals.
         pool: The judged items.
 
     Returns:
         The part of the record.
     """
-    candidate = entry.candidate
+    candidate = trial.candidate
     plain = Trial(
-        rung=entry.name,
-        place=entry.place,
-        number=entry.number,
-        kind=str(entry.settings.get("kind", entry.rung.plan.get("kind", ""))),
-        settings=entry.settings or entry.rung.plan,
-        verdict=entry.verdict,
-        reason=entry.reason,
-        prior=entry.prior,
+        rung=trial.name,
+        place=trial.place,
+        number=trial.number,
+        kind=str(trial.settings.get("kind", trial.rung.plan.get("kind", ""))),
+        settings=trial.settings or trial.rung.plan,
+        verdict=trial.verdict,
+        reason=trial.reason,
+        prior=trial.prior,
     )
-    if candidate is None or not candidate.outcomes:
+    if candidate is None or not candidate.results:
         return plain if candidate is None else plain.model_copy(update={"fit": candidate.fit})
-    outcomes = candidate.outcomes
+    results = candidate.results
     facts: dict[str, object] = {
         "detail": _detail(candidate.predictor),
         "score": _bounds(
-            mean_interval(candidate.scores, groups=labels(pool.groups[: len(outcomes)]), confidence=confidence),
+            mean_interval(candidate.scores, groups=labels(pool.groups[: len(results)]), confidence=confidence),
             confidence,
         ),
-        "cost": _cost(outcomes, candidate.peak),
+        "cost": _cost(results, candidate.peak),
         "fit": candidate.fit,
-        "answered": sum(one.answer is not None for one in outcomes),
-        "unanswered": sum(one.answer is None and one.error is None for one in outcomes),
-        "failed": sum(one.error is not None for one in outcomes),
+        "answered": sum(one.answer is not None for one in results),
+        "unanswered": sum(one.answer is None and one.error is None for one in results),
+        "failed": sum(one.error is not None for one in results),
         "prompts": _prompts(candidate, pool),
-        "outcomes": tuple(outcomes),
+        "results": tuple(results),
     }
-    if entry.bounds is not None:
-        facts |= {"lower_bound": entry.bounds.low, "upper_bound": entry.bounds.high}
-    if entry.test is not None and entry.test.analyses:
-        facts["test"] = _test(entry.test, entry.against)
+    if trial.bounds is not None:
+        facts |= {"lower_bound": trial.bounds.low, "upper_bound": trial.bounds.high}
+    if trial.test is not None and trial.test.analyses:
+        facts["test"] = _test(trial.test, trial.against)
     return plain.model_copy(update=facts)
 
 
@@ -94,16 +94,16 @@ def _bounds(found: Interval, confidence: float) -> Bounds:
     return Bounds(mean=found.mean, low=found.low, high=found.high, n=found.n, confidence=confidence, method=_METHOD)
 
 
-def _cost(outcomes: Sequence[Outcome], peak: int) -> CostFacts:
-    n = len(outcomes)
-    seconds = sorted(one.seconds for one in outcomes)
-    prompt = sum(one.prompt_tokens for one in outcomes)
-    generated = sum(one.generated_tokens for one in outcomes)
+def _cost(results: Sequence[ItemResult], peak: int) -> CostFacts:
+    n = len(results)
+    seconds = sorted(one.seconds for one in results)
+    prompt = sum(one.prompt_tokens for one in results)
+    generated = sum(one.generated_tokens for one in results)
     return CostFacts(
         items=n,
-        calls=sum(one.calls for one in outcomes),
+        calls=sum(one.calls for one in results),
         prompt_tokens=prompt,
-        cached_tokens=sum(one.cached_tokens for one in outcomes),
+        cached_tokens=sum(one.cached_tokens for one in results),
         generated_tokens=generated,
         prompt_tokens_per_item=prompt / n,
         generated_tokens_per_item=generated / n,
@@ -146,18 +146,18 @@ def _prompts(candidate: Candidate, pool: Pool) -> tuple[PromptSample, ...]:
     weights = [f"{found.kind} of {found.tokens} tokens" for found in [predictor.soft_prompt] if found is not None]
     weights += [found.kind for found in [predictor.lora] if found is not None]
     found = []
-    for key, example in list(zip(pool.keys, pool.examples, strict=True))[: min(PROMPTS, len(candidate.outcomes))]:
+    for key, example in list(zip(pool.keys, pool.examples, strict=True))[: min(PROMPTS, len(candidate.results))]:
         try:
             prompt = predictor.ask(example.query).prompt
         except PromptkitError:
-            continue  # its outcome says why
+            continue  # its result says why
         messages = tuple({"role": one.role, "content": one.content} for one in prompt.messages)
         found.append(PromptSample(item=key, text=prompt.text, messages=messages, weights=" and ".join(weights)))
     return tuple(found)
 
 
 def item(example: Example, split: str) -> Item:
-    """Writes down an item."""
+    """Builds the record of an item."""
     return Item(id=example.id, split=split, fields=dict(example.query.fields), targets=example.targets)
 
 
@@ -170,7 +170,7 @@ def score_test(
     reads: tuple[TestRead, ...],
     cut_off: int,
 ) -> TestFacts:
-    """Writes down how the winner did on the test split, and by how much dev was optimistic.
+    """Builds the record of the winner on the test split, with the optimism of dev.
 
     The interval of the optimism is that of a difference of two independent means, put together from the intervals of
     both (Newcombe 1998, Statistics in Medicine 17:873, method 10).
@@ -187,7 +187,7 @@ def score_test(
     Returns:
         The part of the record.
     """
-    outcomes = tuple(_test_outcome(place, row, metric) for place, row in enumerate(report.rows))
+    results = tuple(_test_result(place, row, metric) for place, row in enumerate(report.rows))
     confidence, usage = report.confidence, report.cost.usage
     on_dev = mean_interval(dev, groups=labels(groups), confidence=confidence)
     own = labels([example.group for example in examples])
@@ -202,19 +202,19 @@ def score_test(
         optimism=optimism,
         optimism_low=optimism - math.hypot(on_dev.mean - on_dev.low, on_test.high - on_test.mean),
         optimism_high=optimism + math.hypot(on_dev.high - on_dev.mean, on_test.mean - on_test.low),
-        cost=_cost(outcomes, 0).model_copy(update={"calls": usage.calls, "cached_tokens": usage.cached_tokens}),
+        cost=_cost(results, 0).model_copy(update={"calls": usage.calls, "cached_tokens": usage.cached_tokens}),
         answered=report.answered,
         unanswered=report.unanswered,
         failed=report.failed,
         items={f"test/{place}": item(example, "test") for place, example in enumerate(examples)},
-        outcomes=outcomes,
+        results=results,
     )
 
 
-def _test_outcome(place: int, row: Mapping[str, object], metric: str) -> Outcome:
+def _test_result(place: int, row: Mapping[str, object], metric: str) -> ItemResult:
     names = ("answer", "text", "error", "agreement", "prompt_tokens", "generated_tokens", "seconds")
     values = {name: row[name] for name in names}
-    return Outcome.model_validate(
+    return ItemResult.model_validate(
         {"item": f"test/{place}", "score": row[metric], "samples": row["samples_used"], **values}
     )
 
@@ -228,11 +228,11 @@ def answer(
     metric: str,
     trouble: str = "",
 ) -> str:
-    """Says the outcome in one sentence.
+    """Says the decision in one sentence.
 
     Args:
         decision: What was decided.
-        trials: Every attempt.
+        trials: Every trial.
         test: The winner on test.
         target: The target, or ``None``.
         margin: The margin.
@@ -259,14 +259,15 @@ def answer(
     if decision.stopped == "target":
         return f"{name} is enough: {score}; the target of {target:g} is reached."
     if decision.stopped == "ceiling":
-        return f"{name} is enough: {score}; nothing dearer could be shown to gain more than {margin:g}{missed}."
+        return f"{name} is enough: {score}; no more expensive rung could be shown to gain more than {margin:g}{missed}."
     if decision.stopped == "budget":
         return f"{name} is the best within the budget: {score}{missed}."
     if len(trials) == 1:
         return f"{name} is the only rung: {score}{missed}."
     if won.verdict == "first":
-        return f"No gain: {name} stays, since none of {tried} dearer rungs gains more than {margin:g}: {score}{missed}."
-    return f"{name} pays, and nothing dearer gains more than {margin:g} over it: {score}{missed}."
+        none = f"none of {tried} more expensive rungs gains more than {margin:g}"
+        return f"No gain: {name} stays, since {none}: {score}{missed}."
+    return f"{name} pays, and no more expensive rung gains more than {margin:g} over it: {score}{missed}."
 
 
 def versions() -> dict[str, str]:

@@ -2,15 +2,15 @@
 
 from promptkit.parsing.numbers import normalize_number
 from promptkit.parsing.parser import AnswerParser, ParserSpec
-from promptkit.parsing.stop_rules import BetaStop, StopRule, WindowStop, stop_rule
+from promptkit.parsing.stop_rules import BetaStop, StopRule, WindowStop, stop_rule, stop_settings
 from promptkit.parsing.stored_samples import VoteSummary, vote_rows
-from promptkit.parsing.voting import Rule, Sample, Tie, Vote, vote
+from promptkit.parsing.voting import ReadSample, Sample, Tie, Vote, vote
 
 __all__ = [
     "AnswerParser",
     "BetaStop",
     "ParserSpec",
-    "Rule",
+    "ReadSample",
     "Sample",
     "StopRule",
     "Tie",
@@ -19,6 +19,7 @@ __all__ = [
     "WindowStop",
     "normalize_number",
     "stop_rule",
+    "stop_settings",
     "vote",
     "vote_rows",
 ]

@@ -1,4 +1,4 @@
-"""Readers: how the answer is found in a completion, as data of a domain.
+"""Readers: how the answer is found in a completion, as data of a task.
 
 A parser turns generated text into the *canonical* answer, the form in which answers are compared and voted, or into
 ``None``: a text that cannot be read abstains. An answer is never an empty string and never a bool.
@@ -56,7 +56,7 @@ _LETTERS = ("A", "B", "C", "D", "E")
 
 
 class ParserSpec(BaseModel):
-    """How answers are read, as a domain's YAML file states it.
+    """How answers are read, as a task's YAML file states it.
 
     Attributes:
         kind: ``text`` the whole text; ``line`` its first non-empty line; ``marked`` what follows a marker;
@@ -67,7 +67,7 @@ class ParserSpec(BaseModel):
         labels: The allowed labels, or the choice letters (``A`` to ``E`` if empty).
         pattern: A regular expression in RE2 syntax; its first group is the answer, or the whole match.
         field: The name of the JSON field.
-        end: A text that closes the answer in the domain's template; one is dropped from the end of a marked text.
+        end: A text that closes the answer in the task's template; one is dropped from the end of a marked text.
         decimal: The decimal sign of numbers, ``"."`` or ``","``, in completions, targets and canonical answers. With
             ``","`` the metric is ``numeric_match_comma``.
     """

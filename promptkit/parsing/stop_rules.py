@@ -7,16 +7,18 @@ outcome ends the sampling only; it never wins a vote.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
-from promptkit.errors import SettingError, error_message, one_of
+from promptkit.errors import SettingError, error_message
+from promptkit.registry import find, name_of, register
 
-__all__ = ["BetaStop", "StopRule", "WindowStop", "lead_probability", "stop_rule"]
+__all__ = ["BetaStop", "StopRule", "WindowStop", "lead_probability", "stop_rule", "stop_settings"]
 
 
 class StopRule(Protocol):
@@ -77,6 +79,7 @@ def lead_probability(leading: int, second: int) -> float:
     return (whole - below) / whole
 
 
+@register("stop_rule", "beta")
 @dataclass(frozen=True, slots=True)
 class BetaStop:
     """Stops when the leading answer is ahead of the second with enough certainty, checked after every sample.
@@ -124,6 +127,7 @@ class BetaStop:
         return next(more for more in itertools.count(1) if lead_probability(first + more, second) >= self.threshold)
 
 
+@register("stop_rule", "window")
 @dataclass(frozen=True, slots=True)
 class WindowStop:
     """Stops when all samples of one window agree; windows follow each other and do not overlap.
@@ -164,25 +168,59 @@ class WindowStop:
         return self.size - len(answers) % self.size
 
 
-def stop_rule(rule: StopRule | str | None) -> StopRule | None:
-    """Returns a stop rule by name, or the given one.
+def stop_rule(rule: StopRule | Mapping[str, Any] | str | None) -> StopRule | None:
+    """Returns a stop rule by name or by its settings, or the given one.
 
     Args:
-        rule: ``"beta"``, ``"window"``, ``"none"``, ``None`` or a rule.
+        rule: A registered name such as ``"beta"`` for the rule with its defaults; its settings with its name as
+            ``kind``; a rule; ``"none"`` or ``None``.
 
     Returns:
-        The rule with its defaults, or ``None`` for none.
+        The rule, or ``None`` for none.
 
     Raises:
-        SettingError: The name is unknown.
+        SettingError: The name or a setting is unknown, or a value is out of range.
 
     Example:
         >>> stop_rule("beta")
         BetaStop(threshold=0.95)
+        >>> stop_rule({"kind": "window", "size": 3})
+        WindowStop(size=3)
     """
-    if rule is None or not isinstance(rule, str):
+    if rule is None or rule == "none":
+        return None
+    if not isinstance(rule, str | Mapping):
         return rule
-    rules: dict[str, StopRule | None] = {"none": None, "beta": BetaStop(), "window": WindowStop()}
-    if rule not in rules:
-        raise SettingError(error_message("stop", of="vote", expected=f"a stop rule or {one_of(rules)}", got=rule))
-    return rules[rule]
+    settings = {} if isinstance(rule, str) else dict(rule)
+    kind = rule if isinstance(rule, str) else settings.pop("kind", None)
+    which = "stop" if isinstance(rule, str) else "kind of stop"
+    cls = find("stop_rule", kind, of="vote", which=which, also=("none",)).value
+    try:
+        made: StopRule = cls(**settings)
+    except TypeError as error:
+        raise SettingError(f"vote: stop rule {kind!r} does not take {settings}: {error}") from None
+    return made
+
+
+def stop_settings(rule: StopRule) -> dict[str, Any]:
+    """Returns a stop rule as plain data, from which ``stop_rule`` makes an equal one.
+
+    Args:
+        rule: A rule of a registered class.
+
+    Returns:
+        Its settings, with its name as ``kind``.
+
+    Raises:
+        SettingError: Its class is not registered, or is no dataclass.
+
+    Example:
+        >>> stop_settings(BetaStop(0.9))
+        {'kind': 'beta', 'threshold': 0.9}
+    """
+    kind = name_of("stop_rule", type(rule))
+    if kind is None or not dataclasses.is_dataclass(rule) or isinstance(rule, type):
+        expected = "a name, or of a dataclass registered as a stop rule"
+        hint = 'decorate the class with promptkit.register("stop_rule", NAME)'
+        raise SettingError(error_message("stop", of="vote", expected=expected, got=rule, hint=hint))
+    return {"kind": kind, **dataclasses.asdict(rule)}

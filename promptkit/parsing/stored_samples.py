@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from promptkit.errors import DataError
 from promptkit.parsing.parser import AnswerParser, ParserSpec
 from promptkit.parsing.stop_rules import StopRule
-from promptkit.parsing.voting import Rule, Sample, Tie, Vote, vote
+from promptkit.parsing.voting import Sample, Tie, Vote, vote
 
 __all__ = ["VoteSummary", "vote_rows"]
 
@@ -65,8 +66,8 @@ def vote_rows(
     parser: AnswerParser | None = None,
     samples: str = "samples",
     gold: str | None = None,
-    rule: Rule = "majority",
-    stop: StopRule | str | None = None,
+    rule: str = "majority",
+    stop: StopRule | Mapping[str, Any] | str | None = None,
     tie: Tie = "stable",
     near: float | None = None,
 ) -> VoteSummary:

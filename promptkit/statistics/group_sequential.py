@@ -1,4 +1,4 @@
-"""A one-sided test of paired differences that is looked at several times on the way to a planned number of items."""
+"""A one-sided group-sequential test of paired differences, with interim analyses before a planned number of items."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def spent_level(alpha: float, share: float) -> float:
     """Returns how much of a level may be spent by the time a share of the items is seen.
 
     Nine tenths follow the O'Brien-Fleming form of Lan and DeMets (1983, Biometrika 70:659), which keeps nearly the
-    whole level for the last look, and one tenth grows in proportion to the items, so that large gains end a comparison
-    early.
+    whole level for the last analysis, and one tenth grows in proportion to the items, so that large gains end a
+    comparison early.
 
     Args:
         alpha: The level, in (0, 1).
         share: Share of the planned items that is seen, in (0, 1].
 
     Returns:
-        The level that looks up to this one may spend together; ``alpha`` at the last look.
+        The level that all analyses so far may spend together; ``alpha`` at the last one.
 
     Example:
         >>> [round(spent_level(0.05, share), 4) for share in (0.1, 0.5, 1.0)]
@@ -46,29 +46,28 @@ def spent_level(alpha: float, share: float) -> float:
 
 
 class GroupSequentialSignTest:
-    """Tests "the mean difference is at most 0" at several looks, with one error rate for all of them.
+    """Tests "the mean difference is at most 0" at several interim analyses, with one error rate for all.
 
     If two arms are equally good, each difference is as likely as its negative. Given the sizes of the differences,
-    their sum is therefore a random walk with known steps, and the chance that it crosses a boundary at a look, and at
-    no look before, is computed exactly by convolution. At each look the boundary is the lowest one whose chance keeps
-    to the level that ``spent_level`` allows so far; what a look cannot use, because sums come in steps, is left to the
-    next. For scores of 0 and 1 with independent items the error rate is exact whatever the share of items that differ,
-    and the last look is nearly the exact one-sided McNemar test. For other scores the test is exact for symmetric
+    their sum is therefore a random walk with known steps, and the chance that it first crosses the boundary at an
+    analysis is computed exactly by convolution. The boundary is the lowest one whose chance keeps to the level that
+    ``spent_level`` allows so far; what an analysis cannot use, because sums come in steps, is left to the next. For scores of 0 and 1 with independent items the error rate is exact whatever the share of items that differ,
+    and the last analysis is nearly the exact one-sided McNemar test. For other scores the test is exact for symmetric
     differences and holds in large samples otherwise; they are rounded to steps of .01.
 
     A unit is one item, or the sum over items that belong together: then the units are what is independent, and what
     is flipped. Stopping without a claim, at any time and for any reason, does not raise the error rate (the boundary
-    of futility is non-binding). The plan of looks must not depend on the signs of the differences.
+    of futility is non-binding). The times of the analyses must not depend on the signs of the differences.
 
     Args:
-        alpha: Chance of a false claim over all looks together, in (0, 1).
+        alpha: Chance of a false claim over all analyses together, in (0, 1).
 
     Raises:
         SettingError: ``alpha`` is out of range.
 
     Example:
         >>> test = GroupSequentialSignTest(alpha=0.05)
-        >>> test.look([1.0, 0.0, -1.0, 1.0] * 5, share=0.5), test.look([1.0] * 9 + [0.0] * 11, share=1.0)
+        >>> test.analyze([1.0, 0.0, -1.0, 1.0] * 5, share=0.5), test.analyze([1.0] * 9 + [0.0] * 11, share=1.0)
         (False, True)
         >>> round(test.p_value, 3)
         0.003
@@ -81,32 +80,32 @@ class GroupSequentialSignTest:
             )
         self.alpha = alpha
         self.crossed = False
-        self._looks: list[tuple[list[int], float]] = []
+        self._analyses: list[tuple[list[int], float]] = []
         self._walk = _Walk(alpha)
 
-    def look(self, units: Sequence[float], share: float) -> bool:
-        """Takes the differences of the units since the last look, and looks.
+    def analyze(self, units: Sequence[float], share: float) -> bool:
+        """Takes the differences of the units since the last analysis, and tests.
 
         Args:
             units: Differences (second arm minus first), or sums of them over items that belong together.
             share: Share of all planned items that is seen, from 0 to 1.
 
         Returns:
-            Whether a gain is shown, now or at an earlier look.
+            Whether a gain is shown, now or at an earlier analysis.
         """
         steps = [round(unit / STEP) for unit in units]
-        self._looks.append((steps, share))
-        self.crossed = self._walk.look(steps, share) or self.crossed
+        self._analyses.append((steps, share))
+        self.crossed = self._walk.analyze(steps, share) or self.crossed
         return self.crossed
 
     @property
     def p_value(self) -> float:
-        """The smallest level at which the looks so far would have shown a gain (Jennison and Turnbull's repeated p)."""
+        """Repeated p-value (Jennison and Turnbull): the smallest level at which a gain would be shown by now."""
         low, high = math.log(1e-9), 0.0
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             walk = _Walk(math.exp(middle))
-            crossed = [walk.look(steps, share) for steps, share in self._looks]  # no look may be left out
+            crossed = [walk.analyze(steps, share) for steps, share in self._analyses]  # no analysis may be left out
             low, high = (low, middle) if any(crossed) else (middle, high)
         found = math.exp(high)
         # Sums come in steps, so near the level itself the search may end on its other side.
@@ -122,7 +121,7 @@ class _Walk:
         self._chances: npt.NDArray[np.float64] = np.ones(1)  # of the sums -reach .. reach
         self._sum, self._spent = 0, 0.0
 
-    def look(self, steps: Sequence[int], share: float) -> bool:
+    def analyze(self, steps: Sequence[int], share: float) -> bool:
         for step in filter(None, steps):
             self._sum += step
             self._refine(math.gcd(self._unit, step))

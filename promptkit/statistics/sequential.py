@@ -1,4 +1,4 @@
-"""A paired comparison that may be looked at after every item: betting confidence sequences."""
+"""An always-valid paired comparison: betting confidence sequences."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _SHARE = 0.5
 class Sequential:
     """Compares two arms item by item, with an interval that holds at all times at once.
 
-    A fixed-size test that is looked at twenty times on the way makes five times the false claims that it promises. This
-    one keeps its promise however often it is looked at, whenever it is stopped, and for whatever reason.
+    A fixed-size test that is evaluated twenty times along the way makes five times the false claims that its level
+    allows. This one keeps its level however often it is evaluated, and whenever and for whatever reason it is stopped.
 
-    For every possible mean difference a gambler bets that it is false, at odds that are fair if it is true. One that
-    lets a gambler multiply the starting capital by 1 / alpha is ruled out, and the chance that this ever happens to
-    the true one is at most alpha (Ville's inequality). The bets are the predictable plug-in bets of the hedged capital
-    process of Waudby-Smith and Ramdas (2024, "Estimating means of bounded random variables by betting", JRSS B 86:1,
-    theorem 3), half the capital on either side, at most half of it at stake. Deviation: the interval is kept on a grid
-    of .002, and its ends lie on the outer side.
+    Every possible mean difference is tested by a betting martingale, whose capital grows in expectation only if the
+    hypothesis is false. A difference whose martingale reaches 1 / alpha is ruled out; the chance that this ever happens
+    to the true one is at most alpha (Ville's inequality). The bets are the predictable plug-in bets of the hedged
+    capital process of Waudby-Smith and Ramdas (2024, "Estimating means of bounded random variables by betting", JRSS B
+    86:1, theorem 3), half the capital on either side, at most half of it at stake. Deviation: the interval is kept on a
+    grid of .002, and its ends lie on the outer side.
 
     Items must come in random order: the promise is about the mean of a stream, not about sorted data.
 
     Args:
-        alpha: Chance of a false claim, over all looks together.
+        alpha: Chance of a false claim, at all times together.
         margin: The smallest difference that matters. Within it arms count as equivalent, if it is above 0.
 
     Attributes:
@@ -99,14 +99,14 @@ class Sequential:
             raise SettingError(error_message("scores", of="Sequential", expected="from 0 to 1", got=(score_a, score_b)))
         x = (score_b - score_a + 1) / 2
         bet = self._next_bet()
-        # Bets against a mean rest on earlier items alone; a bet that knew x would be a fraud.
+        # Bets against a mean rest on earlier items alone; a bet that knew x would not be valid.
         self._up += np.log1p(np.minimum(bet, self._most_up) * (x - self._means))
         self._down += np.log1p(-np.minimum(bet, self._most_down) * (x - self._means))
         self.items += 1
         self._differences += score_b - score_a
         self._sum += x
         self._squares += (x - self._sum / (self.items + 1)) ** 2
-        self._look()
+        self._update()
         return self.decided is not None
 
     def add_all(self, pairs: Iterable[tuple[float, float]]) -> bool:
@@ -128,7 +128,7 @@ class Sequential:
         variance = self._squares / step
         return math.sqrt(2 * math.log(2 / self.alpha) / (variance * step * math.log(step + 1)))
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         """Rules out means; capital against a mean falls with it on one side and rises on the other."""
         enough = math.log(2 / self.alpha)
         ruled_low = int(np.count_nonzero(self._up >= enough))

@@ -15,8 +15,8 @@ from promptkit.tasks.loading import check_name
 __all__ = ["new_task"]
 
 _DOMAIN = """\
-# What stays fixed while strategies are compared. The name of the domain is the name of this folder.
-description: Names the capital of a country. Say here in one sentence what your domain does.
+# What stays fixed while strategies are compared. The name of the task is the name of this folder.
+description: Names the capital of a country. Say here in one sentence what your task does.
 
 # Ways to say what is wanted; the first is the default.
 instructions:
@@ -71,7 +71,7 @@ def new_task(name: str, folder: str | os.PathLike[str] = ".") -> Path:
     The folder appears complete or not at all, and an existing one is never touched.
 
     Args:
-        name: What the domain is called: letters, digits, ``.``, ``_`` and ``-``.
+        name: What the task is called: letters, digits, ``.``, ``_`` and ``-``.
         folder: Where the folder is made.
 
     Returns:
@@ -98,7 +98,7 @@ def new_task(name: str, folder: str | os.PathLike[str] = ".") -> Path:
         # Made beside its final place, so that the last step is one rename on one file system.
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     except OSError as error:
-        raise TaskError(f"{parent}: the folder of the domain cannot be made: {error.strerror}") from None
+        raise TaskError(f"{parent}: the folder of the task cannot be made: {error.strerror}") from None
     try:
         inside = draft / name
         for path, text in _files().items():
@@ -106,7 +106,7 @@ def new_task(name: str, folder: str | os.PathLike[str] = ".") -> Path:
             (inside / path).write_text(text, encoding="utf-8", newline="\n")
         inside.rename(target)
     except OSError as error:
-        raise TaskError(f"{target}: the folder of the domain cannot be written: {error.strerror}") from None
+        raise TaskError(f"{target}: the folder of the task cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target

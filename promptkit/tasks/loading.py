@@ -1,6 +1,6 @@
 """Finds task folders and reads their files strictly: small, inside the folder, YAML without surprises.
 
-Also how the rows of a domain are read where they are not in promptkit's own form.
+Also how the rows of a task are read where they are not in promptkit's own form.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MAX_FILE = 200_000
-"""Most bytes of one file of a domain."""
+"""Most bytes of one file of a task."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
@@ -136,7 +136,7 @@ def task_folder(name: str) -> Path:
     """Finds a shipped task by name; never reaches outside the shipped tasks.
 
     Args:
-        name: The name of a domain, not a path.
+        name: The name of a task, not a path.
 
     Returns:
         Its folder.
@@ -149,7 +149,7 @@ def task_folder(name: str) -> Path:
     if folder.parent != root or not (folder / "task.yaml").is_file():
         names = list_tasks()
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "give the path of a folder for a domain of your own"
+        hint = f"did you mean {close[0]!r}?" if close else "give the path of a folder for a task of your own"
         raise TaskError(error_message("name", of="task", expected=one_of(names), got=name, hint=hint))
     return folder
 
@@ -165,21 +165,21 @@ def is_path(source: str | os.PathLike[str]) -> bool:
 
 
 def resolve_name(name: str, *, of: str, folder: str | os.PathLike[str] = ".") -> Path | None:
-    """Finds the shipped task that a bare name means, and refuses a name that a local domain has too.
+    """Finds the shipped task that a bare name means, and refuses a name that a local task has too.
 
     Names are compared without regard to case, because a file system may do the same. A local folder without a
-    ``task.yaml`` is no domain, and the shipped task itself, seen from inside ``templates/``, is no second one.
+    ``task.yaml`` is no task, and the shipped task itself, seen from inside ``templates/``, is no second one.
 
     Args:
         name: A bare name, not a path (see ``is_path``).
         of: What messages call the caller.
-        folder: Where local domains are looked for.
+        folder: Where local tasks are looked for.
 
     Returns:
         The folder of the shipped task, or ``None`` if none has this name.
 
     Raises:
-        TaskError: A shipped and a local domain have this name; names both and says how to write either.
+        TaskError: A shipped and a local task have this name; names both and says how to write either.
 
     Example:
         >>> resolve_name("apples", of="load_task").name, resolve_name("mine", of="load_task")
@@ -227,6 +227,8 @@ def read_text(folder: Path, name: str) -> str:
         if path.resolve().parent != folder.resolve():
             raise TaskError(f"{label} must lie in its folder, but it is a link to somewhere else")
         if not path.is_file():
+            if name == "task.yaml" and (folder / "domain.yaml").is_file():
+                raise TaskError(f"{label} is missing; rename domain.yaml to task.yaml, and its key readers to parsers")
             raise TaskError(f"{label} is missing; a task folder holds task.yaml and direct.jinja")
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)

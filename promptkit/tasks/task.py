@@ -53,7 +53,7 @@ class Task(BaseModel):
     """What stays fixed while strategies are compared. ``model_dump_json`` holds all of it.
 
     Attributes:
-        name: The domain's name, also the name of its folder.
+        name: The task's name, also the name of its folder.
         description: One sentence for people.
         instructions: Ways to say what is wanted; the first is the default.
         fields: The input fields of a query, in order.
@@ -67,8 +67,8 @@ class Task(BaseModel):
         separator: What stands between the items of a completion prompt. It contains a blank line, because the
             texts inside an item never do.
         stop: Texts that end a completion; the separator is always among them.
-        glossary: Terms of the domain and what they mean.
-        data: How the domain's rows are read: names of columns, delimiter and encoding.
+        glossary: Terms of the task and what they mean.
+        data: How the task's rows are read: names of columns, delimiter and encoding.
 
     Raises:
         pydantic.ValidationError: A value is wrong. ``build_task`` and ``load_task`` give a ``TaskError``
@@ -103,7 +103,7 @@ class Task(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        """Completes what follows from other values, so that a domain need not say it twice."""
+        """Completes what follows from other values, so that a task need not say it twice."""
         if not isinstance(data, Mapping):
             return data
         data = dict(data)
@@ -138,7 +138,7 @@ class Task(BaseModel):
             raise TaskError(f"{self.name}: the template direct.jinja is missing")
         for which in ("parsers", "max_new_tokens"):
             if set(getattr(self, which)) != set(self.templates):
-                expected = f"given for {' and '.join(self.templates)}, one for each template of the domain"
+                expected = f"given for {' and '.join(self.templates)}, one for each template of the task"
                 raise TaskError(error_message(which, of=self.name, expected=expected, got=sorted(getattr(self, which))))
         for ask in self.templates:
             self._check_decimal(ask)
@@ -155,10 +155,10 @@ class Task(BaseModel):
             The template, compiled once per source.
 
         Raises:
-            TaskError: The domain has no template for this way of asking.
+            TaskError: The task has no template for this way of asking.
         """
         if ask not in self.templates:
-            hint = f"add {ask}.jinja and a parser to the domain, or ask otherwise"
+            hint = f"add {ask}.jinja and a parser to the task, or ask otherwise"
             raise TaskError(
                 error_message("ask", of=f"task {self.name}", expected=one_of(self.templates), got=ask, hint=hint)
             )
@@ -174,7 +174,7 @@ class Task(BaseModel):
             The parser.
 
         Raises:
-            TaskError: The domain has no parser for this way of asking.
+            TaskError: The task has no parser for this way of asking.
         """
         self.template(ask)
         return AnswerParser(self.parsers[ask])
@@ -226,7 +226,7 @@ def _put_first(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _with_labels(spec: Any, labels: Any) -> Any:
-    """Gives the labels of the domain to a parser that needs some and lists none."""
+    """Gives the labels of the task to a parser that needs some and lists none."""
     if not isinstance(spec, Mapping) or spec.get("labels"):
         return spec
     reads = (spec.get("kind"), spec.get("then"))
@@ -258,6 +258,7 @@ def build_task(data: Mapping[str, Any], *, of: str) -> Task:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "remove it"
+            hint = "rename it to 'parsers'" if key == "readers" else hint  # its name until artifacts of format 2
             raise TaskError(error_message("a key", of=of, expected=one_of(known), got=key, hint=hint))
     try:
         return Task.model_validate(data)
@@ -296,8 +297,8 @@ def load_task(source: str | os.PathLike[str]) -> Task:
         The task, with its templates compiled and tried out.
 
     Raises:
-        TaskError: The domain is unknown, incomplete or contradicts itself; says the file, the key and what to
-            do. Or the name is that of a shipped and of a local domain; names both.
+        TaskError: The task is unknown, incomplete or contradicts itself; says the file, the key and what to
+            do. Or the name is that of a shipped and of a local task; names both.
         TemplateError: A template is broken or refused.
     """
     folder = _find_folder(source)

@@ -1,4 +1,4 @@
-"""Compiles a domain's Jinja2 template, which a stranger may have written, into three harmless functions.
+"""Compiles a task's Jinja2 template, which a stranger may have written, into three harmless functions.
 
 A template defines the macros ``question(item)`` and ``answer(item)``, and may define ``instruction(text)``.
 ``promptkit.tasks.template_policy`` lists what else it may contain. Behind that list stands Jinja's immutable sandbox as
@@ -197,7 +197,7 @@ class Template:
         """Renders the instruction; a template without that macro gives the text itself.
 
         Args:
-            text: The instruction as the domain lists it.
+            text: The instruction as the task lists it.
 
         Returns:
             The text, byte-exact.

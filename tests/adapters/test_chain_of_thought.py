@@ -12,7 +12,7 @@ import yaml
 import promptkit as pk
 from promptkit import BackendError, BetaStop, ChainOfThought, DataError, ScriptedBackend, SettingError, WindowStop
 from promptkit.adapters import Plan, PlanPredictor, adapter_from_settings, adapter_settings
-from promptkit.adapters.plan import VotePlan
+from promptkit.adapters.plan import Aggregation
 from promptkit.types import Query, Request
 
 TASK = pk.load_task("apples")
@@ -164,7 +164,7 @@ def test_a_saved_predictor_votes_as_before(tmp_path: Path) -> None:
     predictor.save(tmp_path / "voter")
     again = pk.load(tmp_path / "voter", backend)
     assert again.plan == predictor.plan
-    assert again.plan.vote == VotePlan(rule="distinct", tie="first", near=0.5, stop=WindowStop(3))
+    assert again.plan.aggregate == Aggregation(rule="distinct", tie="first", near=0.5, stop=WindowStop(3))
     assert again.predict([ASKED])[0].votes == predictor.predict([ASKED])[0].votes
 
 
@@ -173,9 +173,9 @@ def test_settings_and_plans_survive_json(stop: Any) -> None:
     adapter = ChainOfThought(TASK, stop=stop, min_agreement=0.4, near=0.8)
     again = adapter_from_settings(TASK, json.loads(json.dumps(adapter_settings(adapter))))
     assert again == adapter and again.stop == stop
-    plan = Plan(kind="chain_of_thought", samples=9, vote=VotePlan(stop=stop, min_agreement=0.4))
+    plan = Plan(kind="chain_of_thought", samples=9, aggregate=Aggregation(stop=stop, min_agreement=0.4))
     read = Plan.model_validate_json(plan.model_dump_json())
-    assert read == plan and read.vote is not None and read.vote.stop == stop
+    assert read == plan and read.aggregate is not None and read.aggregate.stop == stop
 
 
 @pytest.mark.parametrize(
@@ -188,12 +188,20 @@ def test_settings_and_plans_survive_json(stop: Any) -> None:
         ),
         (
             {"stop": "bta"},
-            "ChainOfThought: stop must be 'none', 'beta' or 'window' or a BetaStop or a WindowStop, got 'bta'",
+            "vote: stop must be one of 'none', 'beta', 'window', got 'bta'; did you mean 'beta'?",
         ),
-        ({"stop": {"threshold": 2.0}}, "BetaStop: threshold must be a number above 0.5 and below 1, got 2.0"),
-        ({"stop": {"thresh": 0.9}}, "ChainOfThought: stop must be 'none', 'beta' or 'window' or without 'thresh', got"),
+        (
+            {"stop": {"kind": "beta", "threshold": 2.0}},
+            "BetaStop: threshold must be a number above 0.5 and below 1, got 2.0",
+        ),
+        ({"stop": {"threshold": 0.9}}, "vote: kind of stop must be one of 'none', 'beta', 'window', got None"),
+        ({"stop": {"kind": "beta", "thresh": 0.9}}, "vote: stop rule 'beta' does not take {'thresh': 0.9}: "),
+        ({"stop": 5}, "vote: stop must be a name, or of a dataclass registered as a stop rule, got 5"),
         ({"samples": 0}, "ChainOfThought: samples must be greater than or equal to 1, got 0"),
-        ({"vote": "mayority"}, "ChainOfThought: vote must be 'majority', 'distinct' or 'weighted', got 'mayority'"),
+        (
+            {"vote": "mayority"},
+            "ChainOfThought: vote must be one of 'majority', 'distinct', 'weighted', got 'mayority'; did you mean",
+        ),
         ({"min_agreement": 0}, "ChainOfThought: min_agreement must be greater than 0, got 0"),
         ({"instruction": []}, "ChainOfThought: instruction must be a valid integer or a valid string, got []"),
         ({"ask": "direct"}, "ChainOfThought: setting must be one of 'task', 'shots', 'samples'"),
@@ -267,8 +275,8 @@ def test_no_stop_rule_has_two_spellings() -> None:
         assert adapter_from_settings(TASK, read(text)) == bare
     for text in ('{"kind": "chain_of_thought", "stop": null}', "{kind: chain_of_thought, stop: }"):
         assert adapter_from_settings(TASK, yaml.safe_load(text)) == bare
-    assert VotePlan(stop=None) == VotePlan(stop="none") == VotePlan.model_validate_json('{"stop": null}')
-    assert VotePlan(stop=None).model_dump_json() == VotePlan().model_dump_json()
+    assert Aggregation(stop=None) == Aggregation(stop="none") == Aggregation.model_validate_json('{"stop": null}')
+    assert Aggregation(stop=None).model_dump_json() == Aggregation().model_dump_json()
     for other in ("never", False, 0, ""):
         with pytest.raises(SettingError, match="stop must be"):
             ChainOfThought(TASK, stop=other)  # type: ignore[arg-type]

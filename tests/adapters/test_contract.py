@@ -12,9 +12,9 @@ import pytest
 
 from promptkit import ChainOfThought, FewShot, ScriptedBackend, WindowStop, load_task
 from promptkit.adapters import PlanPredictor
-from promptkit.adapters.settings import register
 from promptkit.backends.base import prompt_texts
 from promptkit.records import settings
+from promptkit.registry import register
 from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter
 from promptkit.types import Example, Prediction, Progress, Query, Reply, Request
@@ -161,7 +161,7 @@ class Breaking:
         return Broken(inner, FAULTS.get(self.fault, lambda out, queries, seed: out))
 
 
-register("breaking", Breaking)
+register("strategy", "breaking")(Breaking)
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "fitting_changes_nothing"])

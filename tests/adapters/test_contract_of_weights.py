@@ -13,8 +13,8 @@ import pytest
 import promptkit as pk
 from promptkit import ArtifactError, FewShot, LoRA, SoftPrompt, load_task
 from promptkit.adapters import PlanPredictor
-from promptkit.adapters.settings import register
 from promptkit.records import settings
+from promptkit.registry import register
 from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter
 from promptkit.types import Example, Prediction, Query, Weights
@@ -139,8 +139,8 @@ class PeftGenerate:
         return Wrapped(FewShot(self.task, shots=0, max_new_tokens=8, instruction=None).fit((), backend), predict)
 
 
-register("global_adapter", GlobalAdapter)
-register("peft_generate", PeftGenerate)
+register("strategy", "global_adapter")(GlobalAdapter)
+register("strategy", "peft_generate")(PeftGenerate)
 
 
 def case(adapter: Any, backend: Any) -> Case:

@@ -89,7 +89,7 @@ def test_searched_without_dev_says_what_to_do() -> None:
     [
         ({"shots": -1}, "FewShot: shots must be greater than or equal to 0, got -1"),
         ({"shots": "4"}, "FewShot: shots must be a valid integer, got '4'"),
-        ({"select": "best"}, "FewShot: select must be 'first', 'random'"),
+        ({"select": "best"}, "FewShot: select must be one of 'searched', 'first', 'random'"),
         ({"shot": 3}, "FewShot: setting must be one of 'task', 'shots'"),
         ({"trials": 0}, "FewShot: trials must be greater than or equal to 1, got 0"),
     ],

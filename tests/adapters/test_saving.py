@@ -230,7 +230,18 @@ def test_every_number_of_a_resealed_plan_has_bounds(voted: Path, field: str) -> 
         ("min_agreement", [0, 1.5, -1, "0.5", True, [], 1e300]),
         (
             "stop",
-            ["never", 5, [], {"size": 10**9}, {"size": 1}, {"size": "2"}, {"threshold": 1.0}, {"threshold": 2}, {}],
+            [
+                "never",
+                5,
+                [],
+                {},
+                {"size": 2},
+                {"kind": "window", "size": 1},
+                {"kind": "window", "size": "2"},
+                {"kind": "window", "size": 10**9},
+                {"kind": "beta", "threshold": 1.0},
+                {"kind": "beta", "size": 2},
+            ],
         ),
         ("rule", ["most", 1, None]),
         ("show_reasoning", ["no", 1, None]),
@@ -239,10 +250,10 @@ def test_every_number_of_a_resealed_plan_has_bounds(voted: Path, field: str) -> 
 )
 def test_every_number_of_a_resealed_vote_has_bounds(voted: Path, field: str, bad: list[object]) -> None:
     for value in bad:
-        if field == "stop" and value == {}:
-            continue  # a rule with its defaults
-        place = resealed(voted, "plan.json", lambda plan, value=value: plan | {"vote": plan["vote"] | {field: value}})
-        with pytest.raises(ArtifactError, match=r"plan\.json cannot be used: vote"):
+        place = resealed(
+            voted, "plan.json", lambda plan, value=value: plan | {"aggregate": plan["aggregate"] | {field: value}}
+        )
+        with pytest.raises(ArtifactError, match=r"plan\.json cannot be used: (aggregate|its (aggregator|stop rule) )"):
             pk.load(place, ScriptedBackend([" The answer is 5."]))
 
 
@@ -250,7 +261,7 @@ def test_every_number_of_a_resealed_vote_has_bounds(voted: Path, field: str, bad
     ("name", "change"),
     [
         ("plan.json", lambda plan: [plan]),
-        ("plan.json", lambda plan: plan | {"vote": [plan["vote"]]}),
+        ("plan.json", lambda plan: plan | {"aggregate": [plan["aggregate"]]}),
         ("plan.json", lambda plan: plan | {"ask": "shouted"}),
         ("plan.json", lambda plan: plan | {"answer_by": "likelihood"}),
         ("plan.json", lambda plan: plan | {"demos": [{"query": {}}]}),
@@ -273,12 +284,25 @@ def test_a_resealed_file_is_refused_by_name(voted: Path, name: str, change: Call
         pk.load(resealed(voted, name, change), ScriptedBackend([" The answer is 5."]))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda plan: plan | {"aggregate": plan["aggregate"] | {"rule": "best"}}, "aggregator 'best'"),
+        (lambda plan: plan | {"aggregate": plan["aggregate"] | {"stop": {"kind": "lead"}}}, "stop rule 'lead'"),
+        (lambda plan: plan | {"per_query": "semantic"}, "selector 'semantic'"),
+    ],
+)
+def test_a_piece_that_is_not_registered_is_named(voted: Path, change: Callable[[Any], Any], said: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"its {said} is not registered; load the plugin that registers it"):
+        pk.load(resealed(voted, "plan.json", change), ScriptedBackend([" The answer is 5."]))
+
+
 def test_a_deep_plan_is_refused(voted: Path) -> None:
     deep: Any = 1
     for _ in range(49):
         deep = [deep]
     with pytest.raises(ArtifactError):
-        resealed(voted, "plan.json", lambda plan: plan | {"vote": deep})
+        resealed(voted, "plan.json", lambda plan: plan | {"aggregate": deep})
 
 
 def test_a_seed_that_no_plan_holds_is_a_setting_error() -> None:

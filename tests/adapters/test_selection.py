@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptkit.adapters.selection import METHODS, LexicalIndex, Method, select, tokens
+from promptkit.adapters.selection import LexicalIndex, select, tokens
 from promptkit.data import Split
 from promptkit.errors import DataError, SettingError
 from promptkit.types import Example, Query
@@ -28,7 +28,7 @@ def said(examples: list[Example]) -> list[str]:
 
 
 ask = Query({"question": "red sweet apple"})
-methods = pytest.mark.parametrize("method", METHODS)
+methods = pytest.mark.parametrize("method", ["first", "random", "balanced", "nearest", "diverse"])
 
 
 # --- what holds for every method ---------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ methods = pytest.mark.parametrize("method", METHODS)
 @methods
 @given(k=st.integers(0, 12), seed=st.integers(), size=st.integers(13, 30))
 @settings(max_examples=25, deadline=None)
-def test_k_different_examples_of_the_pool_never_the_query(method: Method, k: int, seed: int, size: int) -> None:
+def test_k_different_examples_of_the_pool_never_the_query(method: str, k: int, seed: int, size: int) -> None:
     rows = pool(size)
     query = rows[seed % size].query
     rows += [example(f"  {said(rows)[n].upper()} ", "y") for n in range(3)]  # repeats but for case and space
@@ -48,19 +48,19 @@ def test_k_different_examples_of_the_pool_never_the_query(method: Method, k: int
 
 
 @methods
-def test_the_same_seed_gives_the_same_choice(method: Method) -> None:
+def test_the_same_seed_gives_the_same_choice(method: str) -> None:
     assert select(method, pool(), 6, query=ask, seed=3) == select(method, pool(), 6, query=ask, seed=3)
     assert select(method, LexicalIndex(pool()), 6, query=ask, seed=3) == select(method, pool(), 6, query=ask, seed=3)
 
 
 @methods
-def test_only_first_depends_on_the_order_of_the_pool(method: Method) -> None:
+def test_only_first_depends_on_the_order_of_the_pool(method: str) -> None:
     turned = select(method, pool()[::-1], 6, query=ask) == select(method, pool(), 6, query=ask)
     assert turned == (method != "first")
 
 
 @methods
-def test_the_query_is_known_by_content_whatever_its_id_and_writing(method: Method) -> None:
+def test_the_query_is_known_by_content_whatever_its_id_and_writing(method: str) -> None:
     rows = [example("Two apples?"), example("Three pears?"), example("Four plums?")]
     chosen = select(method, rows, 2, query={"question": "two\u3000ＡＰＰＬＥＳ?"})
     assert sorted(said(chosen)) == ["Four plums?", "Three pears?"]
@@ -69,7 +69,7 @@ def test_the_query_is_known_by_content_whatever_its_id_and_writing(method: Metho
 
 
 @methods
-def test_a_test_split_is_refused_as_a_pool(method: Method) -> None:
+def test_a_test_split_is_refused_as_a_pool(method: str) -> None:
     with pytest.raises(DataError, match=r"select: examples must be no test items, got Split\('test', 40 examples\)"):
         select(method, Split("test", pool()), 2, query=ask)
     with pytest.raises(DataError, match="choose demonstrations from data.train"):
@@ -80,7 +80,7 @@ def test_a_test_split_is_refused_as_a_pool(method: Method) -> None:
 
 
 @methods
-def test_a_pool_that_is_too_small_is_refused(method: Method) -> None:
+def test_a_pool_that_is_too_small_is_refused(method: str) -> None:
     rows = [example("a"), example("A "), example("b"), example("red sweet apple")]
     with pytest.raises(SettingError, match="select: k must be at most 2, the number of different examples"):
         select(method, rows, 3, query=ask)

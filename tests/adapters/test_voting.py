@@ -22,7 +22,7 @@ from promptkit import (
     load_task,
     vote,
 )
-from promptkit.adapters.plan import VotePlan
+from promptkit.adapters.plan import Aggregation
 from promptkit.adapters.voting import wave_size
 from promptkit.testing import ScriptedServer
 from promptkit.types import Completion, Prediction, Request
@@ -112,7 +112,7 @@ def test_progress_of_a_single_wave_is_told_as_it_goes() -> None:
 
 
 def test_a_decided_question_wants_no_more() -> None:
-    how = VotePlan(stop="beta")
+    how = Aggregation(stop="beta")
     assert wave_size([Completion(text) for text in said(5, 5, 5, 5)], how, READER, 20) == 0
     assert wave_size([Completion(text) for text in said(5, 6, 5, 6)], how, READER, 4) == 0
 

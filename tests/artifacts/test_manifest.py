@@ -7,7 +7,8 @@ import pytest
 
 from promptkit.artifacts import load_folder, save_folder
 from promptkit.artifacts.checks import MAX_JSON
-from promptkit.artifacts.manifest import FORMAT, write_manifest
+from promptkit.artifacts.manifest import write_manifest
+from promptkit.artifacts.migration import FORMAT
 from promptkit.errors import ArtifactError
 
 
@@ -17,7 +18,7 @@ def folder(tmp_path):
     return tmp_path / "art"
 
 
-def reseal(folder, change) -> None:
+def rehash(folder, change) -> None:
     """Changes the manifest and gives it a hash that fits, as an attacker would."""
     values = json.loads((folder / "manifest.json").read_bytes())
     del values["sha256"]
@@ -25,11 +26,11 @@ def reseal(folder, change) -> None:
     (folder / "manifest.json").write_bytes(write_manifest(values))
 
 
-def test_the_resealed_manifest_itself_is_accepted(folder):
-    """The twin of every refusal below."""
-    reseal(folder, lambda values: None)
+def test_the_rehashed_manifest_itself_is_accepted(folder):
+    """Shows that the refusals below are not of the hash."""
+    rehash(folder, lambda values: None)
     assert load_folder(folder, kind="test").meta == {"n": 1}
-    reseal(folder, lambda values: {**values, "meta": {"n": 2}})
+    rehash(folder, lambda values: {**values, "meta": {"n": 2}})
     assert load_folder(folder, kind="test").meta == {"n": 2}
 
 
@@ -39,10 +40,10 @@ HASH = "0" * 64
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: {**v, "format": FORMAT + 1}, r"has format 2: needs promptkit >= 0\.1\.0"),
+        (lambda v: {**v, "format": FORMAT + 1}, r"has format 3: needs promptkit >= 0\.1\.0"),
         (lambda v: {"format": 9, "promptkit": "3.2.1rc1", "new": {}}, r"has format 9: needs promptkit >= 3\.2\.1rc1$"),
         (lambda v: {"format": 9, "promptkit": "<script>"}, r"needs promptkit >= \?$"),
-        (lambda v: {**v, "format": 0}, "format must be 1"),
+        (lambda v: {**v, "format": 0}, "format must be 1 to 2"),
         (lambda v: {**v, "format": "1"}, "a whole number 'format'"),
         (lambda v: {**v, "format": True}, "a whole number 'format'"),
         (lambda v: {**v, "auto_mapping": {}}, "auto_mapping: Extra inputs are not permitted"),
@@ -80,7 +81,7 @@ HASH = "0" * 64
     ],
 )
 def test_hostile_manifests(folder, change, message):
-    reseal(folder, change)
+    rehash(folder, change)
     with pytest.raises(ArtifactError, match=rf"^art.*{message}") as caught:
         load_folder(folder, kind="test")
     assert len(str(caught.value)) < 400

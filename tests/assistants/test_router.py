@@ -77,9 +77,7 @@ def test_a_domain_of_ones_own_must_bring_its_questions(make: Make, tmp_path: Pat
     folder = pk.new_task("capitals", tmp_path)
     task = pk.load_task(folder)
     predictor = pk.FewShot(task, shots=0).fit([], pk.ScriptedBackend(["x"]))
-    with pytest.raises(
-        pk.SettingError, match=r"data must be given for a domain of your own, .*Assistant\(\.\.\., data="
-    ):
+    with pytest.raises(pk.SettingError, match=r"data must be given for a task of your own, .*Assistant\(\.\.\., data="):
         pk.Router([make(), pk.Assistant(predictor)])
     data = pk.load_examples(folder)
     own = pk.Assistant(predictor, data=data)

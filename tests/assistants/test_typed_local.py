@@ -1,4 +1,4 @@
-"""200 typed answers of the reference model, of six types over three domains: every one validates."""
+"""200 typed answers of the reference model, of six types over three tasks: every one validates."""
 
 from __future__ import annotations
 

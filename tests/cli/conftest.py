@@ -1,4 +1,4 @@
-"""A new domain, a scripted model in the place of the local one, and a way to run commands."""
+"""A new task, a scripted model in the place of the local one, and a way to run commands."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def spawn() -> Run:
 
 @pytest.fixture
 def task(tmp_path: Path) -> str:
-    """The folder of a new domain that names capitals: 12 training, 4 dev and 5 test items."""
+    """The folder of a new task that names capitals: 12 training, 4 dev and 5 test items."""
     return str(pk.new_task("capitals", tmp_path))
 
 

@@ -95,7 +95,7 @@ def test_what_is_neither_is_refused(run: Run, task: str, model: Models) -> None:
 def test_a_folder_or_a_task_must_be_given(run: Run, arguments: tuple[str, ...]) -> None:
     outcome = run("chat", *arguments)
     assert outcome.code == 2
-    assert "give a FOLDER, or a domain with --task" in outcome.err
+    assert "give a FOLDER, or a task with --task" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_demo_evaluates_every_domain_with_0_4_and_8_shots(run: Run, lemons: None
 
 
 def test_demo_adds_reasoning_and_voting_where_a_domain_has_reasoning(run: Run, lemons: None) -> None:
-    arguments = ["--domain", "apples", "--domain", "tickets", "--shots", "0", "--items", "2", "--samples", "5"]
+    arguments = ["--task", "apples", "--task", "tickets", "--shots", "0", "--items", "2", "--samples", "5"]
     outcome = run("demo", *arguments, "--json")
     assert outcome.code == 0, outcome.err
     assert [(report["task"], report["strategy"]) for report in json.loads(outcome.out)] == [
@@ -45,7 +45,7 @@ def test_demo_adds_reasoning_and_voting_where_a_domain_has_reasoning(run: Run, l
 
 
 def test_demo_prints_a_table_and_nothing_else(run: Run, lemons: None, task: str) -> None:
-    outcome = run("demo", "--domain", task, "--domain", "tickets", "--shots", "0,2", "--items", "3")
+    outcome = run("demo", "--task", task, "--task", "tickets", "--shots", "0,2", "--items", "3")
     assert (outcome.code, outcome.err) == (0, "")
     title, head, _, *lines = outcome.out.splitlines()
     assert title.startswith("reference: 3 items each")
@@ -57,6 +57,6 @@ def test_demo_prints_a_table_and_nothing_else(run: Run, lemons: None, task: str)
 
 def test_demo_refuses_an_unknown_domain_before_a_model_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(pk), "LocalBackend", lambda name: pytest.fail("a model was loaded"))
-    outcome = run("demo", "--domain", "pears")
+    outcome = run("demo", "--task", "pears")
     assert outcome.code == 1
     assert outcome.err.startswith("error: task: name must be one of")

@@ -64,7 +64,7 @@ def test_a_server_that_refuses_the_key_is_told_once_with_its_count(
         rest: dict[str, tuple[str, ...]] = {
             "eval": (task, "--limit", "5"),
             "predict": (task, "--input", questions(tmp_path, 5)),
-            "demo": ("--domain", task, "--shots", "4", "--items", "5"),
+            "demo": ("--task", task, "--shots", "4", "--items", "5"),
         }
         outcome = run(command, *rest[command], *where)
     assert outcome.code == NOTHING, outcome.err

@@ -101,7 +101,10 @@ def test_a_teacher_answers_unlabelled_questions(run: Run, task: str, folder: str
         (("lora", "--set", "rank=0"), "LoRA: rank must be greater than or equal to 1"),
         (("lora", "--set", "variant=pissa"), "LoRA: variant must be"),
         (("lora", "--set", "rank"), "must be NAME=VALUE, got 'rank'"),
-        (("few_shot", "--teacher", "x"), "--teacher, --unlabelled and --checkpoint need soft_prompt or lora"),
+        (
+            ("few_shot", "--teacher", "x"),
+            "--teacher, --unlabelled and --checkpoint need a strategy that learns from a teacher",
+        ),
     ],
 )
 def test_wrong_settings_end_before_a_model_is_loaded(

@@ -99,7 +99,7 @@ def test_with_a_cache_nothing_is_asked_twice(
     arguments = {
         "predict": [task, "--shots", "0"],
         "eval": [task, "--shots", "0,2", "--limit", "3"],
-        "demo": ["--domain", task, "--shots", "0", "--items", "2", "--samples", "0"],
+        "demo": ["--task", task, "--shots", "0", "--items", "2", "--samples", "0"],
         "fit": [task, "--strategy", "few_shot", "--shots", "2", "--select", "searched", "--out", out],
         "compare": [saved, f"again={saved}", "--data", task, "--limit", "3"],
         "climb": [task, "--rungs", "zero-shot,few-shot", "--folds", "0"],

@@ -192,7 +192,7 @@ SAYS = {
     "plan": ("plan", "--model", HOSTILE),
     "plan --targets": ("plan", "--targets", HOSTILE),
     "export": ("export", HOSTILE, HOSTILE),
-    "demo": ("demo", "--domain", HOSTILE),
+    "demo": ("demo", "--task", HOSTILE),
     "demo --shots": ("demo", "--shots", HOSTILE),
     "a command": (HOSTILE,),
     "an option": ("eval", "--" + HOSTILE),

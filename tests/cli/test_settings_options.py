@@ -118,3 +118,35 @@ def test_wrong_options_end_in_one_line(run: Run, arguments: tuple[str, ...], mes
     outcome = run(*arguments)
     assert outcome.code == 2
     assert message in unmarked(outcome.err)
+
+
+PLUGIN = """
+import promptkit as pk
+
+@pk.register("strategy", "doubled")
+@pk.settings
+class Doubled:
+    \"\"\"Twice as many demonstrations.
+
+    Attributes:
+        task: What is done.
+        half: Half of their number.
+    \"\"\"
+
+    task: pk.Task
+    half: int = 1
+
+    def fit(self, examples, backend, *, dev=None, seed=0):
+        return pk.FewShot(self.task, shots=2 * self.half).fit(examples, backend, dev=dev, seed=seed)
+"""
+
+
+def test_a_strategy_of_a_plugin_has_its_options_too(spawn: Run, task: str, tmp_path: Path) -> None:
+    plugin = tmp_path / "doubled.py"
+    plugin.write_text(PLUGIN)
+    shown = spawn("--plugin", str(plugin), "fit", "--help").out
+    assert "Settings of doubled" in shown and "Half of their number. Default: 1." in unmarked(shown)
+    out = str(tmp_path / "out")
+    fitted = spawn("--plugin", str(plugin), "fit", task, "--strategy", "doubled", "--half", "2", "--out", out)
+    assert (fitted.code, fitted.out) == (0, f"{out}: doubled for capitals, 4 shots\n"), fitted.err
+    assert spawn("fit", task, "--strategy", "few_shot", "--half", "2", "--out", out).code == 2

@@ -64,7 +64,7 @@ def test_tasks_lists_the_shipped_domains_beside_a_folder_of_the_same_name(
     "command",
     [
         ["predict"], ["eval"], ["fit", "--strategy", "few_shot", "--out", "out"], ["climb"], ["chat", "--task"],
-        ["demo", "--domain"], ["vote", "samples.jsonl", "--task"], ["eval", "apples", "--data"],
+        ["demo", "--task"], ["vote", "samples.jsonl", "--task"], ["eval", "apples", "--data"],
     ],
 )  # fmt: skip
 def test_every_command_refuses_a_name_that_is_ambiguous(

@@ -164,7 +164,7 @@ def test_datasets_objects_with_splits_and_class_labels() -> None:
 @pytest.mark.parametrize("source", [None, 3, b"bytes", (row for row in ROWS), {1, 2}])
 def test_other_objects_are_refused(source: object) -> None:
     with pytest.raises(
-        DataError, match="load_examples: source must be a domain, a path, a datasets object, a data frame, a list"
+        DataError, match="load_examples: source must be a task, a path, a datasets object, a data frame, a list"
     ):
         load_examples(source)
 
@@ -181,7 +181,7 @@ def test_a_single_row_can_only_be_one_split() -> None:
     assert [len(split) for split in load_examples(ROWS[:1], split=(0, 0, 1))] == [0, 0, 1]
 
 
-@pytest.mark.parametrize("name", ["no-such-domain", "../apples", "apples/../apples2", "/nowhere", "apples\0", "", "."])
+@pytest.mark.parametrize("name", ["no-such-task", "../apples", "apples/../apples2", "/nowhere", "apples\0", "", "."])
 def test_names_that_are_no_domain_read_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError):
@@ -190,7 +190,7 @@ def test_names_that_are_no_domain_read_nothing(name: str, tmp_path: Path, monkey
 
 def test_an_unknown_domain_is_told_which_there_are() -> None:
     with pytest.raises(
-        DataError, match=r"source must be a domain, a file or a folder that exists, got 'aples'.*'apples'"
+        DataError, match=r"source must be a task, a file or a folder that exists, got 'aples'.*'apples'"
     ):
         load_examples("aples")
 

@@ -12,7 +12,7 @@ from promptkit.data import Data, load_examples, measure_leakage
 from promptkit.data.item import Item
 from promptkit.types import Example, Query
 
-DOMAINS = ["apples", "chinese", "notation", "products", "tickets", "tone"]
+TASKS = ["apples", "chinese", "notation", "products", "tickets", "tone"]
 NEW = [a + b for a in "bal cer dim fol gut hav lem nor pul rik".split() for b in ("or", "an", "isk", "um", "ett")]
 NEW_SIGNS = [chr(code) for code in range(0x4F00, 0x4F00 + 50)]
 
@@ -35,7 +35,7 @@ def change(example: Example, draw: random.Random, words: int) -> Example:
 
 @pytest.mark.parametrize("planted", [1, 5, 50])
 @pytest.mark.parametrize("words", [1, 2])
-@pytest.mark.parametrize("name", DOMAINS)
+@pytest.mark.parametrize("name", TASKS)
 def test_copies_are_found_and_nothing_else(name: str, words: int, planted: int) -> None:
     data, draw = task(name), random.Random(f"{words} {planted}")
     train, test = list(data.train)[:500], list(data.test)
@@ -46,7 +46,7 @@ def test_copies_are_found_and_nothing_else(name: str, words: int, planted: int) 
     assert sum(match.clone == 7 * row for row, match in found.items()) >= 0.9 * planted
 
 
-@pytest.mark.parametrize("name", DOMAINS)
+@pytest.mark.parametrize("name", TASKS)
 def test_within_train_no_item_is_a_copy_of_another(name: str) -> None:
     """A clean set that nobody has sifted: items of train against items of train."""
     rows = list(task(name).train)

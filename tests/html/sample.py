@@ -52,7 +52,7 @@ def sample(*, items: int = 200, seed: int = 0, text: Callable[[str], str] = lamb
         "test": None,
         "cost": None,
         "fit": None,
-        "outcomes": [],
+        "results": [],
         "prompts": [],
         "lower_bound": None,
     }
@@ -64,7 +64,7 @@ def sample(*, items: int = 200, seed: int = 0, text: Callable[[str], str] = lamb
 def _attempt(
     rng: random.Random, place: int, keys: list[str], truth: list[str], difficulty: list[float], text: Any
 ) -> dict[str, Any]:
-    outcomes = []
+    results = []
     for key, right, hard in zip(keys, truth, difficulty, strict=True):
         score = float(hard + rng.gauss(0, 0.12) < SKILL[place])
         answer = right if score else rng.choice([one for one in LABELS if one != right])
@@ -81,8 +81,8 @@ def _attempt(
                 "calls": 8,
                 "text": text(f"The ticket asks about {answer}. So: {answer}"),
             }
-        outcomes.append(outcome)
-    n, total = len(keys), sum(one["score"] for one in outcomes)
+        results.append(outcome)
+    n, total = len(keys), sum(one["score"] for one in results)
     tokens, seconds = TOKENS[place], SECONDS[place]
     trained = {"training_tokens": 240_000, "trainable_parameters": 20_480 * place, "artifact_bytes": 91_000 * place}
     return {
@@ -97,23 +97,23 @@ def _attempt(
         "fit": {"seconds": FIT[place], "calls": 600 * (place == 1), "prompt_tokens": 310_000 * (place == 1),
                 "generated_tokens": 2_400 * (place == 1), "artifact": f"fits/{place}", "examples": 500, "tuning": 100,
                 "notes": {"trials": [0.5, 0.61, text("a trial")]} if place == 1 else {}, **(trained if place > 2 else {})},
-        "answered": sum(one["answer"] is not None for one in outcomes),
-        "unanswered": sum(one["answer"] is None and "error" not in one for one in outcomes),
-        "failed": sum("error" in one for one in outcomes),
+        "answered": sum(one["answer"] is not None for one in results),
+        "unanswered": sum(one["answer"] is None and "error" not in one for one in results),
+        "failed": sum("error" in one for one in results),
         "prompts": [
             {"item": keys[0], "text": text(f"Which team?\n\nTicket: {TOPICS[-1]}\nTeam: technical\n\nTicket: {TOPICS[4]}\nTeam:"),
              "weights": text("soft_prompt of 16 tokens") if place == 3 else ""},
             {"item": keys[1], "messages": [{"role": "system", "content": text("Which team?")},
                                            {"role": "user", "content": text(f"Ticket: {TOPICS[5]}")}]},
         ],
-        "outcomes": outcomes,
+        "results": results,
     }  # fmt: skip
 
 
 def _duel(trial: dict[str, Any], kept: dict[str, Any] | None, text: Any) -> tuple[dict[str, Any] | None, str, str]:
     if kept is None:
         return None, "first", text("the cheapest rung that can be judged")
-    pairs = zip(trial["outcomes"], kept["outcomes"], strict=True)
+    pairs = zip(trial["results"], kept["results"], strict=True)
     gains = [one["score"] - other["score"] for one, other in pairs]
     analyses, low, high = [], -1.0, 1.0
     for n in range(20, len(gains) + 1, 20):

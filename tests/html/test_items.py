@@ -21,14 +21,14 @@ def test_every_item_has_a_row_and_differences_come_first() -> None:
     differing = [row.differs for row in found.rows]
     assert differing == sorted(differing, reverse=True) and sum(differing) == found.differing > 50
     for row in found.rows:
-        scores = [next(one.score for one in arm.trial.outcomes if one.item == row.key) for arm in judged_arms(record)]
+        scores = [next(one.score for one in arm.trial.results if one.item == row.key) for arm in judged_arms(record)]
         assert [float(one) for one in row.scores.split()] == scores
 
 
 def test_items_that_a_rung_did_not_see_are_marked() -> None:
     record = sample(items=40)
     trial = record.trials[1]
-    short = trial.model_copy(update={"outcomes": trial.outcomes[:15]})
+    short = trial.model_copy(update={"results": trial.results[:15]})
     record = record.model_copy(update={"trials": (record.trials[0], short, *record.trials[2:])})
     found = side_by_side(record, judged_arms(record))
     assert sum("-" in row.scores.split() for row in found.rows) == 25

@@ -259,8 +259,8 @@ def test_any_state_of_a_climb_can_be_shown(record: pk.Record) -> None:
 
 def test_scores_between_zero_and_one_are_shown_as_they_are(record: pk.Record) -> None:
     trial = record.trials[0]
-    first = trial.outcomes[0].model_copy(update={"score": 0.437})
-    trials = (trial.model_copy(update={"outcomes": (first, *trial.outcomes[1:])}), *record.trials[1:])
+    first = trial.results[0].model_copy(update={"score": 0.437})
+    trials = (trial.model_copy(update={"results": (first, *trial.results[1:])}), *record.trials[1:])
     text = render_report(record.model_copy(update={"trials": trials}))
     assert '<span class="part">0.437</span>' in text and "winner higher, other lower" in text
 

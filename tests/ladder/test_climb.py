@@ -85,7 +85,7 @@ def test_test_is_scored_once_and_the_optimism_of_dev_is_told() -> None:
     assert test.score.mean == result.test["exact_match"].mean
     assert test.optimism is not None and test.optimism_low is not None and test.optimism_high is not None
     assert test.optimism_low < test.optimism < test.optimism_high
-    assert len(test.outcomes) == len(test.items) == 200
+    assert len(test.results) == len(test.items) == 200
 
 
 def test_the_winner_answers_on_the_callers_own_backend() -> None:
@@ -145,10 +145,10 @@ def test_failed_answers_count_the_same_for_every_arm() -> None:
 
     result = climb(0.3, 0.8, backend=pk.ScriptedBackend(flaky), rungs=rungs(0.3, 0.8))
     trial = result.record["r1"]
-    failed = [one for one in trial.outcomes if one.error is not None]
+    failed = [one for one in trial.results if one.error is not None]
     assert failed and trial.failed == len(failed)
     assert all(one.score == 0 and one.answer is None for one in failed)
-    assert trial.answered + trial.unanswered + trial.failed == len(trial.outcomes)
+    assert trial.answered + trial.unanswered + trial.failed == len(trial.results)
 
 
 def test_a_model_that_answers_nothing_at_all_is_a_failure_and_no_loss() -> None:
@@ -165,8 +165,8 @@ def test_a_model_that_answers_nothing_at_all_is_a_failure_and_no_loss() -> None:
 
 def test_items_stand_once_and_every_outcome_names_one() -> None:
     record = climb(0.3, 0.8).record
-    assert all(outcome.item in record.items for trial in record.trials for outcome in trial.outcomes)
-    keys = [[outcome.item for outcome in record[name].outcomes] for name in ("r0", "r1")]
+    assert all(outcome.item in record.items for trial in record.trials for outcome in trial.results)
+    keys = [[outcome.item for outcome in record[name].results] for name in ("r0", "r1")]
     shared = min(map(len, keys))
     assert keys[0][:shared] == keys[1][:shared]
     assert record.test is not None and not set(record.items) & set(record.test.items)
@@ -176,8 +176,8 @@ def test_costs_add_up() -> None:
     backend = model()
     record = climb(0.3, 0.8, backend=backend).record
     cost = record["r1"].cost
-    assert cost is not None and cost.calls == cost.items == len(record["r1"].outcomes)
-    assert cost.prompt_tokens == sum(one.prompt_tokens for one in record["r1"].outcomes)
+    assert cost is not None and cost.calls == cost.items == len(record["r1"].results)
+    assert cost.prompt_tokens == sum(one.prompt_tokens for one in record["r1"].results)
     assert record.calls == len(backend.requests)
     assert record["r1"].fit is not None and record["r1"].fit.artifact_bytes > 500
     assert record["r1"].prompts[0].text is not None and "Quality 0.8 of r1." in record["r1"].prompts[0].text

@@ -80,7 +80,7 @@ def test_cross_fitting_finds_a_gain_that_dev_alone_cannot_show() -> None:
     assert verdicts(alone) == ["first", "undecided"] and verdicts(stretched) == ["first", "kept"]
     trial = stretched.record["r1"]
     assert trial.fit is not None and trial.fit.folds == 5
-    assert {outcome.fold for outcome in trial.outcomes} == {None, 0, 1, 2, 3, 4}
+    assert {outcome.fold for outcome in trial.results} == {None, 0, 1, 2, 3, 4}
     assert stretched.record.data.judged == 325 and "5 folds over train and dev" in str(stretched)
 
 

@@ -68,7 +68,7 @@ def test_times_do_not_count_and_everything_else_does(record: Record) -> None:
         {"verdict": "kept"},
         {"reason": "because"},
         {"test": trial.test.model_copy(update={"p_value": 0.5})},
-        {"outcomes": (trial.outcomes[0].model_copy(update={"answer": "other"}), *trial.outcomes[1:])},
+        {"results": (trial.results[0].model_copy(update={"answer": "other"}), *trial.results[1:])},
     ):
         other = record.model_copy(
             update={"trials": (record.trials[0], trial.model_copy(update=change), *record.trials[2:])}
@@ -89,11 +89,11 @@ def test_every_unsteady_name_is_a_name_of_the_schema(record: Record) -> None:
 
 
 def test_texts_of_any_script_and_half_surrogates_can_be_written(record: Record, tmp_path: Path) -> None:
-    outcome = record.trials[0].outcomes[0].model_copy(update={"text": "蘋果 👩‍🌾 نص \u2028 \ud83d"})
-    trial = record.trials[0].model_copy(update={"outcomes": (outcome,)})
+    outcome = record.trials[0].results[0].model_copy(update={"text": "蘋果 👩‍🌾 نص \u2028 \ud83d"})
+    trial = record.trials[0].model_copy(update={"results": (outcome,)})
     odd = record.model_copy(update={"trials": (trial, *record.trials[1:])})
     odd.save(tmp_path / "record.json")
-    assert pk.load_record(tmp_path).trials[0].outcomes[0].text == "蘋果 👩‍🌾 نص \u2028 \ud83d"
+    assert pk.load_record(tmp_path).trials[0].results[0].text == "蘋果 👩‍🌾 نص \u2028 \ud83d"
 
 
 def test_a_record_that_cannot_be_written_leaves_the_old_one(record: Record, tmp_path: Path) -> None:
@@ -190,11 +190,11 @@ def test_what_a_fit_found_out_may_hold_any_number(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (
-            lambda v: v["trials"][0]["outcomes"][0].update(item="dev/999999"),
+            lambda v: v["trials"][0]["results"][0].update(item="dev/999999"),
             "items that the record holds; 'r0' names",
         ),
         (lambda v: v["trials"][0]["prompts"][0].update(item="../x"), "of items that the record holds"),
-        (lambda v: v["test"]["outcomes"][0].update(item="dev/0"), "of test items that the record holds"),
+        (lambda v: v["test"]["results"][0].update(item="dev/0"), "of test items that the record holds"),
         (lambda v: v["decision"].update(winner="nobody"), "of a winner that was judged; the decision names 'nobody'"),
     ],
 )

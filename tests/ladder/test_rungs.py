@@ -62,7 +62,7 @@ def test_the_soft_prompt_starts_from_the_few_shot_prompt() -> None:
     ready = by_name("soft prompt").ready(Prior("few-shot", FEW, FEW, minutes=3.5))
     assert isinstance(ready.adapter, pk.SoftPrompt)
     assert (ready.adapter.init, ready.adapter.max_minutes, ready.adapter.reasoned) == ("prompt", 3.5, False)
-    assert ready.options == {"teacher": FEW} and ready.prior == ("start from the prompt of few-shot",)
+    assert ready.options == {"teacher": FEW} and ready.prior == ("initialized from the prompt of few-shot",)
     alone = by_name("soft prompt").ready(Prior())
     assert isinstance(alone.adapter, pk.SoftPrompt) and alone.adapter.init == "domain" and not alone.options
 
@@ -73,7 +73,7 @@ def test_a_reasoning_rung_teaches_those_above_to_reason() -> None:
     soft, lora = (by_name(name).ready(prior) for name in ("soft prompt", "LoRA"))
     assert soft.adapter.reasoned and lora.adapter.reasoned  # type: ignore[attr-defined]
     assert soft.options == lora.options == {"teacher": chain}
-    assert soft.prior == ("start from the prompt of voting", "reasonings of voting")
+    assert soft.prior == ("initialized from the prompt of voting", "reasonings of voting")
 
 
 def test_unlabelled_queries_are_answered_by_the_kept_rung() -> None:
@@ -89,7 +89,7 @@ def test_a_callers_own_adapter_is_handed_what_it_can_take() -> None:
     mine = pk.SoftPrompt(TASK, tokens=3, init="prompt")
     (found,) = make_rungs([("mine", mine)], TASK, TRAIN)
     assert found.ready(Prior("few-shot", FEW, FEW)) == Ready(
-        mine, (), {"teacher": FEW}, ("start from the prompt of few-shot",)
+        mine, (), {"teacher": FEW}, ("initialized from the prompt of few-shot",)
     )
     (few,) = make_rungs([pk.FewShot(TASK)], TASK, TRAIN)
     assert few.ready(Prior("few-shot", FEW, FEW)).options == {}

@@ -1,4 +1,4 @@
-"""The tests of the ladder: false wins, power, and what is given up."""
+"""The tests of the ladder: false wins, power, and futility."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import ladder_power as power
 BLOCK = 20
 
 
-def fight(
+def compare(
     kept: np.ndarray, other: np.ndarray, *, alpha: float = 0.05, margin: float = 0.0
 ) -> tuple[str | None, SequentialTest]:
     test = SequentialTest(margin=margin, alpha=alpha, confidence=0.95, planned=len(kept))
@@ -39,7 +39,7 @@ def draws(rng: np.random.Generator, p: float, q: float, n: int, same: float = 0.
 
 def wins(rounds: int, p: float, q: float, n: int, seed: int = 0, **options: float) -> float:
     rng = np.random.default_rng(seed)
-    return sum(fight(*draws(rng, p, q, n), **options)[0] == "won" for _ in range(rounds)) / rounds
+    return sum(compare(*draws(rng, p, q, n), **options)[0] == "won" for _ in range(rounds)) / rounds
 
 
 def naive_wins(rounds: int, n: int) -> float:
@@ -105,9 +105,9 @@ def test_a_group_is_counted_when_it_is_whole() -> None:
 
 def test_a_gain_within_the_margin_is_shown_and_not_kept() -> None:
     ups = np.array(([1.0] + [0.0] * 19) * 50)
-    found, test = fight(np.zeros(1000), ups, alpha=0.05, margin=0.06)
+    found, test = compare(np.zeros(1000), ups, alpha=0.05, margin=0.06)
     assert test.p_value < 0.05 < test.p_margin and found != "won"
-    assert fight(np.zeros(1000), ups, alpha=0.05, margin=0.02)[0] == "won"
+    assert compare(np.zeros(1000), ups, alpha=0.05, margin=0.02)[0] == "won"
 
 
 def test_few_false_wins() -> None:
@@ -117,27 +117,27 @@ def test_few_false_wins() -> None:
 def test_large_gains_and_losses_are_decided_early() -> None:
     rng = np.random.default_rng(0)
     one, other = draws(rng, 0.1, 0.9, 400)
-    assert (fight(one, other)[0], fight(other, one)[0]) == ("won", "lost")
-    assert fight(one, other)[1].items <= 40 and fight(other, one)[1].items <= 40
+    assert (compare(one, other)[0], compare(other, one)[0]) == ("won", "lost")
+    assert compare(one, other)[1].items <= 40 and compare(other, one)[1].items <= 40
 
 
-def test_equal_rungs_are_given_up_before_the_end() -> None:
+def test_equal_rungs_stop_for_futility() -> None:
     rng = np.random.default_rng(0)
-    duels = [fight(*draws(rng, 0.7, 0.7, 400), alpha=0.0125, margin=0.02) for _ in range(10)]
-    assert sum(found == "hopeless" for found, _ in duels) >= 8
-    assert np.median([test.items for _, test in duels]) < 300
+    found_tests = [compare(*draws(rng, 0.7, 0.7, 400), alpha=0.0125, margin=0.02) for _ in range(10)]
+    assert sum(found == "futile" for found, _ in found_tests) >= 8
+    assert np.median([test.items for _, test in found_tests]) < 300
 
 
 def test_rungs_that_never_differ_are_not_called_equal_too_soon() -> None:
-    found, test = fight(np.ones(100), np.ones(100))
-    assert found in ("hopeless", "open") and test.items >= 30
+    found, test = compare(np.ones(100), np.ones(100))
+    assert found in ("futile", "open") and test.items >= 30
     assert test.p_value == 1.0
 
 
-def test_the_last_look_uses_all_items_and_says_so() -> None:
+def test_the_last_analysis_uses_all_items_and_says_so() -> None:
     rng = np.random.default_rng(6)
     one, other = draws(rng, 0.5, 0.58, 200)
-    found, test = fight(one, other)
+    found, test = compare(one, other)
     assert found in ("won", "open") and test.items == 200 and test.method == "all items"
     low, high = test.interval
     assert low < test.difference < high and high - low < test.analyses[-1].high - test.analyses[-1].low
@@ -146,19 +146,19 @@ def test_the_last_look_uses_all_items_and_says_so() -> None:
 def test_won_means_that_the_p_value_is_within_the_level() -> None:
     rng = np.random.default_rng(2)
     for q in (0.5, 0.6, 0.7, 0.9):
-        found, test = fight(*draws(rng, 0.5, q, 100), alpha=0.02)
+        found, test = compare(*draws(rng, 0.5, q, 100), alpha=0.02)
         assert (found == "won") == (test.p_value <= 0.02)
 
 
 def test_graded_scores_are_tested_too() -> None:
     rng = np.random.default_rng(0)
     one = rng.random(200) * 0.5
-    assert fight(one, one + 0.3)[0] == "won" and fight(one + 0.3, one)[0] == "lost"
+    assert compare(one, one + 0.3)[0] == "won" and compare(one + 0.3, one)[0] == "lost"
 
 
 def test_a_handful_of_gains_is_not_enough() -> None:
-    assert fight(np.zeros(4), np.ones(4))[0] == "open"
-    assert fight(np.zeros(200), np.array([1.0] * 4 + [0.0] * 196), alpha=0.05)[0] != "won"
+    assert compare(np.zeros(4), np.ones(4))[0] == "open"
+    assert compare(np.zeros(200), np.array([1.0] * 4 + [0.0] * 196), alpha=0.05)[0] != "won"
 
 
 def test_room_is_judged_by_what_a_faultless_rung_could_show() -> None:

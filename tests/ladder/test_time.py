@@ -77,7 +77,7 @@ def test_a_test_split_that_does_not_fit_is_scored_in_part_and_it_is_said() -> No
 def test_a_model_too_slow_for_a_block_judges_what_it_can() -> None:
     result, taken = timed(rung(0.3), rung(0.9, "last"), pace=0.4, data=make_data(train=8, dev=40, test=10))
     first = result.record.trials[0]
-    assert first.verdict == "first" and 1 <= len(first.outcomes) < 20
+    assert first.verdict == "first" and 1 <= len(first.results) < 20
     assert result.record.decision is not None and result.record.decision.stopped == "budget"
     assert taken < 1.25 * SECONDS + 1.0
 

@@ -7,7 +7,7 @@ from simulation import TASK, answer, climb, make_data, model, rung
 
 import promptkit as pk
 from promptkit.html import render_report
-from promptkit.ladder.facts import Item, Outcome
+from promptkit.ladder.facts import Item, ItemResult
 from promptkit.ladder.working import best_constant, why_nothing_works
 
 
@@ -17,9 +17,9 @@ def items(targets: list[str]) -> dict[str, Item]:
     }
 
 
-def outcomes(answers: list[str | None], targets: list[str], errors: int = 0) -> list[Outcome]:
+def results(answers: list[str | None], targets: list[str], errors: int = 0) -> list[ItemResult]:
     return [
-        Outcome(
+        ItemResult(
             item=f"dev/{at}", score=float(given == target), answer=given, text=given or "I think that",
             error="server is gone" if at < errors else None,
         )
@@ -30,25 +30,25 @@ def outcomes(answers: list[str | None], targets: list[str], errors: int = 0) -> 
 def test_most_items_unanswered_is_nothing_that_works() -> None:
     targets = ["yes", "no"] * 19
     answers: list[str | None] = [*targets[:4], *[None] * 34]
-    why = why_nothing_works(outcomes(answers, targets), items(targets), "exact_match")
+    why = why_nothing_works(results(answers, targets), items(targets), "exact_match")
     assert why.startswith("34 of 38 answers could not be read (such as 'I think that'): they have another form")
-    failed = why_nothing_works(outcomes(answers, targets, errors=38), items(targets), "exact_match")
+    failed = why_nothing_works(results(answers, targets, errors=38), items(targets), "exact_match")
     assert "the model failed on 38 of 38 items (server is gone)" in failed
 
 
 def test_no_better_than_one_constant_answer_is_nothing_that_works() -> None:
     targets = ["spam"] * 70 + ["ham"] * 30
-    why = why_nothing_works(outcomes(["spam"] * 100, targets), items(targets), "exact_match")
+    why = why_nothing_works(results(["spam"] * 100, targets), items(targets), "exact_match")
     assert why == "always answering 'spam' would score 0.700"
     better: list[str | None] = ["spam"] * 70 + ["ham"] * 10 + ["spam"] * 20
-    assert why_nothing_works(outcomes(better, targets), items(targets), "exact_match") == ""
+    assert why_nothing_works(results(better, targets), items(targets), "exact_match") == ""
     zero: list[str | None] = ["other"] * 100
-    assert why_nothing_works(outcomes(zero, targets), items(targets), "exact_match") == "no answer is right"
+    assert why_nothing_works(results(zero, targets), items(targets), "exact_match") == "no answer is right"
 
 
 def test_data_of_one_answer_say_nothing_about_constants() -> None:
     targets = ["yes"] * 10
-    assert why_nothing_works(outcomes(["yes"] * 10, targets), items(targets), "exact_match") == ""
+    assert why_nothing_works(results(["yes"] * 10, targets), items(targets), "exact_match") == ""
     assert best_constant([("a", "b"), ("b",)], "exact_match") == ("b", 1.0)
 
 

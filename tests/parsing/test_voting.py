@@ -201,7 +201,10 @@ def test_a_repeated_path_adds_no_certainty_under_distinct() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rule": "mayority"}, "vote: rule must be one of 'majority', 'distinct', 'weighted', got 'mayority'"),
+        (
+            {"rule": "mayority"},
+            "vote: rule must be one of 'majority', 'distinct', 'weighted', got 'mayority'; did you mean 'majority'?",
+        ),
         ({"tie": "last"}, "vote: tie must be one of 'stable', 'first', got 'last'"),
         ({"near": 2.0}, "vote: near must be a number above 0, at most 1, or None, got 2.0"),
     ],

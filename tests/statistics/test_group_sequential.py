@@ -20,12 +20,12 @@ def crosses(alpha: float, blocks: list[list[float]]) -> bool:
     seen = 0
     for block in blocks:
         seen += len(block)
-        test.look(block, seen / total)
+        test.analyze(block, seen / total)
     return test.crossed
 
 
 def naive(alpha: float, blocks: list[list[float]]) -> bool:
-    """The bad twin: the exact test at its full level, at every look."""
+    """Counterexample: the exact test at its full level, at every interim analysis."""
     values: list[float] = []
     for block in blocks:
         values += block
@@ -75,7 +75,7 @@ def test_one_look_is_the_exact_one_sided_sign_test(values: list[float], alpha: f
     gains, losses = values.count(1.0), values.count(-1.0)
     exact = mcnemar(gains, losses) / 2 if gains > losses else 1.0
     test = GroupSequentialSignTest(alpha)
-    assert test.look(values, 1.0) == (exact <= alpha)
+    assert test.analyze(values, 1.0) == (exact <= alpha)
     if gains > losses:
         assert test.p_value == pytest.approx(exact, rel=0.01)
 
@@ -89,7 +89,7 @@ def test_the_p_value_says_the_same_as_the_test(blocks: list[list[float]]) -> Non
     total, seen = sum(map(len, blocks)), 0
     for block in blocks:
         seen += len(block)
-        test.look(block, seen / total)
+        test.analyze(block, seen / total)
     assert (test.p_value <= 0.1) == test.crossed
     assert 0 < test.p_value <= 1
 
@@ -101,7 +101,7 @@ def test_the_level_is_spent_late_and_whole() -> None:
 
 def test_a_claim_stays() -> None:
     test = GroupSequentialSignTest(0.05)
-    assert test.look([1.0] * 20, 0.5) and test.look([-1.0] * 20, 1.0)
+    assert test.analyze([1.0] * 20, 0.5) and test.analyze([-1.0] * 20, 1.0)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, float("nan")])
@@ -113,5 +113,5 @@ def test_a_level_out_of_range_is_refused(alpha: float) -> None:
 def test_tiny_differences_are_no_gain_and_many_small_ones_are() -> None:
     rng = np.random.default_rng(0)
     noise = GroupSequentialSignTest(0.05)
-    assert not noise.look(rng.normal(1e-9, 1e-12, 50).tolist(), 1.0)
-    assert GroupSequentialSignTest(0.05).look([0.03] * 50, 1.0)
+    assert not noise.analyze(rng.normal(1e-9, 1e-12, 50).tolist(), 1.0)
+    assert GroupSequentialSignTest(0.05).analyze([0.03] * 50, 1.0)

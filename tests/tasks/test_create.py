@@ -1,4 +1,4 @@
-"""``new_task`` makes a domain that works as it stands, or nothing."""
+"""``new_task`` makes a task that works as it stands, or nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_exists_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(pk.TaskError, match="missing: the folder of the domain cannot be made: No such file"):
+    with pytest.raises(pk.TaskError, match="missing: the folder of the task cannot be made: No such file"):
         pk.new_task("capitals", tmp_path / "missing")
 
 
@@ -59,6 +59,6 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", fail)
-    with pytest.raises(pk.TaskError, match="capitals: the folder of the domain cannot be written: No space left"):
+    with pytest.raises(pk.TaskError, match="capitals: the folder of the task cannot be written: No space left"):
         pk.new_task("capitals", tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from promptkit.errors import TaskError
-from promptkit.tasks import loading as domains
+from promptkit.tasks import loading
 from promptkit.tasks.loading import (
     MAX_FILE,
     check_name,
@@ -72,12 +72,12 @@ BAD_NAMES = [
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A folder of domains with one in it, and something worth reaching beside it."""
+    """A folder of tasks with one in it, and something worth reaching beside it."""
     root = tmp_path / "templates"
     for folder in (root / "apples", tmp_path / "outside"):
         folder.mkdir(parents=True)
         (folder / "task.yaml").write_text("fields: [question]")
-    monkeypatch.setattr(domains, "templates_root", lambda: root)
+    monkeypatch.setattr(loading, "templates_root", lambda: root)
     return root
 
 
@@ -125,7 +125,7 @@ def test_a_link_out_of_the_root_is_refused(root):
 def test_templates_root_prefers_the_data_of_a_wheel(tmp_path, monkeypatch):
     package = tmp_path / "site" / "promptkit"
     package.mkdir(parents=True)
-    monkeypatch.setattr(domains, "__file__", str(package / "tasks" / "loading.py"))
+    monkeypatch.setattr(loading, "__file__", str(package / "tasks" / "loading.py"))
     with pytest.raises(TaskError, match="reinstall promptkit"):
         templates_root()
     (tmp_path / "site" / "templates").mkdir()
@@ -189,3 +189,11 @@ def test_laughing_yaml_costs_nothing(tmp_path: Path):
     lines = ["a0: &a0 [lol]"] + [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
     with pytest.raises(TaskError, match="aliases are not allowed"):
         read_mapping("\n".join(lines), "d.yaml")
+
+
+def test_a_folder_of_the_old_layout_is_told_what_to_rename(tmp_path: Path) -> None:
+    (tmp_path / "domain.yaml").write_text("readers: {}")
+    with pytest.raises(
+        TaskError, match=r"task\.yaml is missing; rename domain\.yaml to task\.yaml, and its key readers"
+    ):
+        read_text(tmp_path, "task.yaml")

@@ -15,7 +15,7 @@ DIRECT = "{% macro question(item) %}Question: {{ item.question }}\nAnswer:{% end
 DIRECT += "{% macro answer(item) %} The answer is {{ item.target }}.{% endmacro %}\n"
 REASONED = DIRECT.replace(" The answer", " {{ item.rationale }} The answer")
 MARKED = {"kind": "marked", "marker": "The answer is", "then": "number"}
-DOMAIN = {
+SETTINGS = {
     "description": "Word problems about counting things.",
     "instructions": ["Solve the problem.", "Work it out."],
     "fields": ["question"],
@@ -26,7 +26,7 @@ DOMAIN = {
 }
 
 
-def write(folder: Path, task: dict | str = DOMAIN, **templates: str) -> Path:
+def write(folder: Path, task: dict | str = SETTINGS, **templates: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = task if isinstance(task, str) else json.dumps(task)  # JSON is YAML
     (folder / "task.yaml").write_text(text, encoding="utf-8")
@@ -58,7 +58,7 @@ def test_a_folder_becomes_a_task(tmp_path):
 
 
 def test_json_holds_all_of_a_task(tmp_path):
-    task = load_task(write(tmp_path / "apples", {**DOMAIN, "glossary": {"dozen": "twelve"}, "stop": ["\n\n", "END"]}))
+    task = load_task(write(tmp_path / "apples", {**SETTINGS, "glossary": {"dozen": "twelve"}, "stop": ["\n\n", "END"]}))
     again = Task.model_validate_json(task.model_dump_json())
     assert again == task
     assert build_task(json.loads(task.model_dump_json()), of="task.json") == task
@@ -104,6 +104,7 @@ def test_the_decimal_sign_reaches_reader_and_metric():
         ),
         ({"metric": "numeric_match_comma"}, "metrics must be without 'numeric_match_comma'"),
         ({"parsers": {"direct": {**MARKED, "decimal": ";"}}}, r"parsers\.direct\.decimal must be '.' or ','"),
+        ({"readers": {}}, r"^t: a key must be one of .*, got 'readers'; rename it to 'parsers'$"),
         ({"instrucions": []}, r"^t: a key must be one of .*, got 'instrucions'; did you mean 'instructions'\?$"),
         ({"zzz": 1}, "got 'zzz'; remove it"),
         ({"fields": []}, "fields: Tuple should have at least 1 item"),
@@ -123,7 +124,7 @@ def test_the_decimal_sign_reaches_reader_and_metric():
         ({"max_new_tokens": {"direct": "8"}}, r"max_new_tokens\.direct must be a valid integer, got '8'"),
         ({"max_new_tokens": {"reasoned": 9}}, "apples: max_new_tokens must be given for direct, one for each"),
         ({"max_new_tokens": {"dirct": 9}}, r"max_new_tokens\.dirct must be 'direct' or 'reasoned', got 'dirct'"),
-        ({"parsers": {}}, "apples: parsers must be given for direct, one for each template of the domain, got"),
+        ({"parsers": {}}, "apples: parsers must be given for direct, one for each template of the task, got"),
         ({"parsers": {"direct": {"kind": "markd"}}}, r"parsers\.direct\.kind must be 'text', 'line', "),
         ({"parsers": {"direct": {"kind": "label"}}}, "labels must be the list of allowed labels"),
         ({"parsers": {"direct": {"kind": "regex", "pattern": "("}}}, "pattern"),
@@ -157,7 +158,7 @@ def test_several_faults_are_told_together():
 
 def test_a_broken_template_is_found_when_loading_and_keeps_its_class(tmp_path):
     with pytest.raises(TemplateError, match=r"^apples/direct\.jinja: line 1: "):
-        load_task(write(tmp_path / "apples", {**DOMAIN, "parsers": {"direct": MARKED}}, direct="{% macro"))
+        load_task(write(tmp_path / "apples", {**SETTINGS, "parsers": {"direct": MARKED}}, direct="{% macro"))
 
 
 def test_a_template_that_fails_only_for_empty_fields_is_found():
@@ -190,8 +191,8 @@ def test_asking_what_the_domain_does_not_offer():
             lambda folder: (folder / "reasoned.jinja").rename(folder / "resoned.jinja"),
             r"a template must be one of 'direct\.jinja', 'reasoned\.jinja', got 'resoned\.jinja'",
         ),
-        (lambda folder: write(folder, {**DOMAIN, "name": "x"}), "'name' must not be given"),
-        (lambda folder: write(folder, {**DOMAIN, "templates": {}}), "'templates' must not be given"),
+        (lambda folder: write(folder, {**SETTINGS, "name": "x"}), "'name' must not be given"),
+        (lambda folder: write(folder, {**SETTINGS, "templates": {}}), "'templates' must not be given"),
         (lambda folder: write(folder, "fields: [question]\nfields: [q]"), "line 2: the key 'fields' stands twice"),
         (lambda folder: write(folder, "[]"), "must be a mapping"),
     ],
@@ -208,7 +209,7 @@ def test_names_and_paths(tmp_path, monkeypatch):
     root = tmp_path / "root"
     write(root / "apples")
     own = write(tmp_path / "work" / "mine")
-    write(tmp_path / "work" / "apples", {**DOMAIN, "description": "another"})
+    write(tmp_path / "work" / "apples", {**SETTINGS, "description": "another"})
     write(tmp_path / "bad name")
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr("promptkit.tasks.loading.templates_root", lambda: root)
@@ -218,7 +219,7 @@ def test_names_and_paths(tmp_path, monkeypatch):
         TaskError, match=r"load_task: 'apples' is both a shipped task .*root/apples\) and a local folder \(\./apples\)"
     ):
         load_task("apples")
-    assert load_task(root / "apples").description == DOMAIN["description"]
+    assert load_task(root / "apples").description == SETTINGS["description"]
     assert load_task("./apples").description == "another"
     assert load_task(Path("apples")).description == "another"
     for source, message in [
@@ -241,7 +242,7 @@ def test_a_name_of_a_shipped_and_a_local_domain_is_refused_whatever_its_case(nam
     monkeypatch.chdir(tmp_path)
     shipped = load_task("tickets")
     (tmp_path / name).mkdir()
-    assert load_task("tickets") == shipped  # the twin: a folder without task.yaml is no domain
+    assert load_task("tickets") == shipped  # the twin: a folder without task.yaml is no task
     (tmp_path / name).rmdir()
     new_task(name, tmp_path)
     for bare in ("tickets", "Tickets"):

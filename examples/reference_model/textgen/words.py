@@ -136,6 +136,6 @@ def held_out(text: str) -> bool:
     """Tells whether an item belongs to the eighth of all items that training never sees.
 
     Decided by the text alone (CRC-32 of its UTF-8 bytes is a multiple of 8), so the training text and the shipped
-    domains are disjoint by construction: the first draws only other items, the latter draw only these.
+    tasks are disjoint by construction: the first draws only other items, the latter draw only these.
     """
     return zlib.crc32(text.encode()) % 8 == 0

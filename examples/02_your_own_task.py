@@ -1,6 +1,6 @@
-"""A domain of your own: a folder with a description and one template, and data of any shape. No model is needed.
+"""A task of your own: a folder with a description and one template, and data of any shape. No model is needed.
 
-Run ``python examples/02_your_own_domain.py``; it plays the prompts on a scripted backend, as a dry run would.
+Run ``python examples/02_your_own_task.py``; it plays the prompts on a scripted backend, as a dry run would.
 """
 
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import promptkit as pk
 
-DOMAIN = """
+SETTINGS = """
 description: Is a review of a tea shop glad or sad?
 instructions: ["Judge the review."]
 fields: [review]
@@ -37,7 +37,7 @@ def answer(request: pk.Request, sample: int) -> str:
 with tempfile.TemporaryDirectory() as root:
     folder = Path(root) / "tea"
     folder.mkdir()
-    (folder / "task.yaml").write_text(DOMAIN, encoding="utf-8")
+    (folder / "task.yaml").write_text(SETTINGS, encoding="utf-8")
     (folder / "direct.jinja").write_text(TEMPLATE, encoding="utf-8")
     (Path(root) / "reviews.csv").write_text(REVIEWS, encoding="utf-8")
 
