@@ -11,24 +11,7 @@ import typer
 
 from promptkit.cli.inputs import read_queries
 from promptkit.cli.interrupts import INTERRUPTED
-from promptkit.cli.models import open_model
-from promptkit.cli.options import (
-    ApiKeyEnv,
-    Backend,
-    BaseUrl,
-    Cache,
-    Columns,
-    DataSource,
-    Delimiter,
-    Encoding,
-    Json,
-    Model,
-    Seed,
-    TaskName,
-    Traceback,
-    check_name,
-    reading,
-)
+from promptkit.cli.options import DataOptions, Json, ModelOptions, Seed, TaskName, Traceback, check_name, with_records
 from promptkit.cli.settings_options import given_settings
 from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
@@ -40,7 +23,9 @@ __all__ = ["fit"]
 _TERMINATED = 143  # what a shell reports of a process that SIGTERM ended
 
 
+@with_records
 def fit(
+    *,
     ctx: typer.Context,
     task: TaskName,
     strategy: Annotated[
@@ -71,15 +56,8 @@ def fit(
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", metavar="FOLDER", help="Where a training that is cut off goes on from.")
     ] = "",
-    data: DataSource = "",
-    column: Columns = [],  # noqa: B006 - typer copies it
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    model: Model = "reference",
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    backend: Backend = None,
-    cache: Cache = None,
+    data: DataOptions,
+    model: ModelOptions,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -105,10 +83,10 @@ def fit(
         raise typer.BadParameter("--teacher, --unlabelled and --checkpoint need a strategy that learns from a teacher")
     _check_folder(out)
     # Nothing is scored on test here, so leakage between splits is worth a warning only.
-    how = reading(column, delimiter, encoding)
-    examples = pk.load_examples(data or task, task=known, on_leakage="warn", **how)
+    how = data.reading
+    examples = pk.load_examples(data.data or task, task=known, on_leakage="warn", **how)
     queries = read_queries(unlabelled, known, **how) if unlabelled else None
-    opened = open_model(model, base_url, api_key_env, cache, backend)
+    opened = model.open()
     extra: dict[str, Any] = {}
     with Bar(f"{known.name}: {strategy}") as bar:
         if learned:
