@@ -19,7 +19,7 @@ from typing import Any
 
 import promptkit as pk
 from promptkit.backends.local.machine import count_cpus
-from promptkit.training import LoraSpec, Pair, TrainSpec, train
+from promptkit.training import LoraSpec, Pair, TrainingConfig, train
 from promptkit.types import Prompt
 
 LIMIT = 1.3
@@ -45,7 +45,9 @@ def learn(backend: pk.LocalBackend, rows: int) -> float:
     """Learns a LoRA for one epoch and returns its last loss."""
     examples = pk.load_examples("tone").train[:rows]
     pairs = [Pair(Prompt(text=str(one.query.fields["message"])), f" {one.targets[0]}") for one in examples]
-    trained = train(backend, pairs, (), TrainSpec(epochs=1), lora=LoraSpec(), soft=None, seed=0)
+    trained = train(
+        backend, pairs, (), TrainingConfig(epochs=1, precision="float32"), lora=LoraSpec(), soft=None, seed=0
+    )
     return trained.log.loss[-1][1]
 
 

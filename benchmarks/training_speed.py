@@ -31,7 +31,7 @@ import transformers as untyped
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from promptkit.backends.local.backend import LocalBackend
-from promptkit.training import LoraSpec, Pair, SoftSpec, TrainSpec, train
+from promptkit.training import LoraSpec, Pair, SoftSpec, TrainingConfig, train
 from promptkit.training.dataset import Item, encode, order
 from promptkit.training.soft_prompt import build_soft
 from promptkit.training.trainer import draw_seed
@@ -39,11 +39,10 @@ from promptkit.types import Prompt
 
 transformers: Any = untyped  # their own annotations are partial
 peft: Any = untyped_peft
+RATE, SOFT_RATE = 1e-3, 0.05
 TARGETS = {"dynamic": 2.0, "512": 7.0}
 VOCABULARY, CONTEXT, BATCH, TOKENS, SEED = 32_000, 512, 8, 20, 0
-SPEC = TrainSpec(
-    epochs=1, batch_size=BATCH, learning_rate=1e-3, soft_learning_rate=0.05, schedule="constant", warmup=0.0, clip=1e3
-)
+SPEC = TrainingConfig(epochs=1, batch_size=BATCH, precision="float32", schedule="constant", warmup=0.0, clip=1e3)
 
 
 def build(folder: Path) -> None:
@@ -120,7 +119,7 @@ def wrapped(folder: Path, start: np.ndarray[Any, Any] | None) -> Any:
 
 def trainer_of(model: Any, items: Sequence[Item], width: int | None, spread: float | None, folder: Path) -> Any:
     """A Trainer that takes the items in their order; ``spread`` is that of the embeddings for a soft prompt."""
-    rate = SPEC.learning_rate if spread is None else SPEC.soft_learning_rate * spread
+    rate = RATE if spread is None else SOFT_RATE * spread
     rows = [
         {"input_ids": [*item.prompt, *item.answer], "labels": [-100] * len(item.prompt) + [*item.answer]}
         for item in items
@@ -178,8 +177,8 @@ class Comparison:
 
     def ours(self) -> tuple[float, list[float]]:
         """Trains with promptkit; returns CPU seconds and the loss of every step."""
-        lora = LoraSpec(rank=8, alpha=16) if self._start is None else None
-        soft = None if self._start is None else SoftSpec(tokens=TOKENS, start=self._start)
+        lora = LoraSpec(rank=8, alpha=16, learning_rate=RATE) if self._start is None else None
+        soft = None if self._start is None else SoftSpec(tokens=TOKENS, start=self._start, learning_rate=SOFT_RATE)
         seconds, done = timed(lambda: train(self._backend, self._pairs, (), SPEC, lora=lora, soft=soft, seed=SEED))
         return seconds, [loss for _, loss in done.log.loss]
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from promptkit.adapters.plan import Aggregation as Aggregation
     from promptkit.adapters.selection import LexicalIndex as LexicalIndex
     from promptkit.adapters.selection import select as select
-    from promptkit.adapters.settings import settings as settings
     from promptkit.artifacts.weights import read_peft_folder as read_peft_folder
     from promptkit.assistants import Assistant as Assistant
     from promptkit.assistants import AssistantReply as AssistantReply
@@ -91,6 +90,7 @@ if TYPE_CHECKING:
     from promptkit.parsing import WindowStop as WindowStop
     from promptkit.parsing import vote as vote
     from promptkit.parsing import vote_rows as vote_rows
+    from promptkit.records import settings as settings
     from promptkit.registry import load_plugin as load_plugin
     from promptkit.registry import register as register
     from promptkit.statistics import Sequential as Sequential
@@ -119,7 +119,7 @@ _NAMES_BY_MODULE = {
     "adapters": "Adapter ChainOfThought FewShot LoRA Plan PlanPredictor Predictor SoftPrompt load",
     "adapters.plan": "Aggregation",
     "adapters.selection": "LexicalIndex select",
-    "adapters.settings": "settings",
+    "records": "settings",
     "artifacts.weights": "read_peft_folder",
     "assistants": "Assistant AssistantReply Chat ReplyStream Routed Router",
     "backends": "Backend CachedBackend LocalBackend RemoteBackend ScriptedBackend",

@@ -47,7 +47,13 @@ MAX_BYTES = 1_000_000
 
 
 class BudgetConfig(BaseModel):
-    """What a climb may spend (see ``promptkit.Budget``)."""
+    """What a climb may spend (see ``promptkit.Budget``).
+
+    Attributes:
+        minutes: Budget in minutes, all sessions of a continued climb together.
+        tokens: Budget in prompt and generated tokens.
+        calls: Budget in requests to the model.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,28 +67,28 @@ class ClimbConfig(DecisionRule):
 
     Attributes:
         task: A shipped task by name, or the path of a folder.
-        data: Examples: a file or folder; "" for those of the task.
-        columns: Column of each field, target or id that has another name in the data.
-        delimiter: What separates the cells of .csv and .tsv files; ``None`` for what the task says, or a comma.
-        encoding: Encoding of the files; ``None`` for what the task says, or UTF-8.
+        data: Examples: a file or folder; by default those of the task.
+        columns: The column of a field, target or id that has another name in the data.
+        delimiter: What separates the cells of .csv and .tsv files; by default what the task says, or a comma.
+        encoding: Encoding of the files; by default what the task says, or UTF-8.
         model: ``reference``, a folder, a name on the Hugging Face Hub, or what the server at ``base_url`` calls it.
-        base_url: Address of an OpenAI-compatible server, such as ``http://localhost:8000/v1``; "" for a model on this
-            machine, which rungs that learn weights need.
-        api_key_env: Name of the environment variable with the server's API key, never the key itself; "" for none.
-        cache: A file in which answers are kept and from which they are taken (see ``promptkit.CachedBackend``); ""
-            for none.
-        backend: The registered backend that runs the model; "" for ``openai`` with ``base_url`` and ``local`` without.
+        base_url: Address of an OpenAI-compatible server, such as ``http://localhost:8000/v1``; by default the model is
+            on this machine, which rungs that learn weights need.
+        api_key_env: Name of the environment variable with the server's API key, never the key itself.
+        cache: An SQLite file in which answers are kept and from which they are taken (see ``promptkit.CachedBackend``).
+        backend: The registered backend that runs the model; by default openai with ``base_url``, and local without.
         plugins: Python files that register strategies, metrics and other pieces (see ``promptkit.load_plugin``).
-        target: The metric that decides, with the score that is good enough; empty for none.
+        target: What is good enough: a metric with a score, such as exact_match=0.9 (in a file ``{exact_match: 0.9}``),
+            or a score of the task's metric. The climb ends where it is reached.
         budget: What may be spent.
-        rungs: ``default``, or from cheap to expensive names of default rungs, or settings of an adapter with its
-            ``kind`` and perhaps a ``name``.
+        rungs: ``default``, or from cheap to expensive some of zero-shot, few-shot, voting, soft-prompt and lora; in a
+            file also settings of a strategy with its ``kind`` and perhaps a ``name``.
         seed: Seed of everything.
-        folder: The run folder; "" for none.
-        unlabelled: A file of questions without answers; "" for none.
-        group: The field that dependent items share, such as a document with several questions; "" for none.
-        on_leakage: ``fail`` or ``force``.
-        test_items: Number of test items to score the winner on, the first ones; ``None`` for all.
+        folder: The folder in which the run is kept; of several tasks each in a folder of its name.
+        unlabelled: A file of questions without answers, to learn from.
+        group: The field that dependent items share, such as a document with several questions.
+        allow_leakage: Climb all the same where items of one split stand in another.
+        test_items: Score the winner on the first so many test items only.
         folds: Folds of cross-fitting, 0 for none, or ``auto``.
     """
 
@@ -99,14 +105,14 @@ class ClimbConfig(DecisionRule):
     cache: str = ""
     backend: str = ""
     plugins: tuple[str, ...] = ()
-    target: dict[str, float] = Field(default_factory=dict)
+    target: float | dict[str, float] | None = None
     budget: BudgetConfig = BudgetConfig()
     rungs: Literal["default"] | tuple[str | JSONObject, ...] = "default"
     seed: int = 0
     folder: str = ""
     unlabelled: str = ""
     group: str = ""
-    on_leakage: Literal["fail", "force"] = "fail"
+    allow_leakage: bool = False
     test_items: int | None = Field(default=None, ge=0)
     folds: int | Literal["auto"] = "auto"
 
@@ -136,7 +142,7 @@ class ClimbConfig(DecisionRule):
         self.load_plugins()
         task = load_task(self.task)
         # A climb is stricter than loading: it also refuses dev items that stand in train.
-        leakage: Literal["warn", "auto"] = "warn" if self.on_leakage == "force" else "auto"
+        leakage: Literal["warn", "auto"] = "warn" if self.allow_leakage else "auto"
         how: dict[str, Any] = {"columns": self.columns, "delimiter": self.delimiter, "encoding": self.encoding}
         data = load_examples(self.data or self.task, task=task, on_leakage=leakage, **how)
         if self.test_items is not None:
@@ -145,7 +151,7 @@ class ClimbConfig(DecisionRule):
             task,
             data,
             backend,
-            target=self.target or None,
+            target={task.metric: self.target} if isinstance(self.target, float) else self.target or None,
             budget=Budget(**self.budget.model_dump()),
             seed=self.seed,
             rungs="default" if self.rungs == "default" else [_rung(task, one) for one in self.rungs],
@@ -153,7 +159,7 @@ class ClimbConfig(DecisionRule):
             resume=resume,
             unlabelled=_queries(self, task) if self.unlabelled else None,
             group=self.group or None,
-            on_leakage=self.on_leakage,
+            on_leakage="force" if self.allow_leakage else "fail",
             folds=self.folds,
             **self.model_dump(include=set(DecisionRule.model_fields)),
             progress=progress,

@@ -142,7 +142,7 @@ def estimate(
     missed: tuple[str, ...] = ()
     layers = trained = kept = 0
     if isinstance(adapter, LoRA):
-        targets, layers, trained, kept, missed = _low_rank(empty, adapter.lora_spec())
+        targets, layers, trained, kept, missed = _low_rank(empty, adapter)
         if adapter.soft_prompt is not None:
             trained += _vectors(empty, "prompt", adapter.soft_prompt)
     elif isinstance(adapter, SoftPrompt):
@@ -269,10 +269,9 @@ def _words(adapter: LoRA | SoftPrompt | FewShot | ChainOfThought) -> str:
         return f"SoftPrompt of {adapter.tokens} tokens, kind {adapter.kind}"
     if not isinstance(adapter, LoRA):
         return type(adapter).__name__
-    spec = adapter.lora_spec()
-    start = f", starting at {spec.start_rank}" if spec.start_rank != spec.rank else ""
+    start = f", starting at {adapter.start_rank}" if adapter.start_rank != adapter.rank else ""
     soft = f", with a soft prompt of {adapter.soft_prompt} tokens" if adapter.soft_prompt is not None else ""
-    return f"LoRA of rank {spec.rank}{start}, variant {spec.variant}{soft}"
+    return f"LoRA of rank {adapter.rank}{start}, variant {adapter.variant}{soft}"
 
 
 def _size(count: int) -> str:

@@ -270,7 +270,7 @@ def test_the_estimate_of_activations_is_of_the_right_size(task):
 def test_training_learns_as_many_numbers_as_were_planned(task, variant):
     """And what it learned is written and read back as the very same weights."""
     from promptkit.artifacts.weights import weights_from_files, weights_to_files
-    from promptkit.training import Pair, SoftSpec, TrainSpec, train
+    from promptkit.training import Pair, SoftSpec, TrainingConfig, train
 
     soft = variant in ("prompt", "prefix", "ptuning")
     if soft:
@@ -290,8 +290,8 @@ def test_training_learns_as_many_numbers_as_were_planned(task, variant):
         backend,
         pairs,
         [],
-        TrainSpec(epochs=1, batch_size=1),
-        lora=None if soft else adapter.lora_spec(),
+        TrainingConfig(epochs=1, batch_size=1, precision="float32"),
+        lora=None if soft else adapter.tuning().lora,
         soft=spec,
         seed=0,
     )

@@ -11,13 +11,13 @@ from promptkit.adapters.bootstrap import bootstrap_rationales
 from promptkit.adapters.few_shot import FewShot, find_select
 from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SAMPLES, MAX_SHOTS, Aggregation, Plan, Stop
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.settings import settings
 from promptkit.adapters.voting import needs_logprobs
 from promptkit.backends import Backend
 from promptkit.backends.base import check_logprobs
 from promptkit.data import check_examples
 from promptkit.errors import SettingError, error_message
 from promptkit.parsing import Tie
+from promptkit.records import settings
 from promptkit.registry import find, register
 from promptkit.tasks.task import Task
 from promptkit.types import Example, JSONObject

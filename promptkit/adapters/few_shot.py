@@ -12,11 +12,11 @@ from promptkit.adapters.plan import MAX_NEW_TOKENS, MAX_SEED, MAX_SHOTS, Plan
 from promptkit.adapters.predictor import PlanPredictor
 from promptkit.adapters.search import search_demonstrations
 from promptkit.adapters.selection import select
-from promptkit.adapters.settings import settings
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend
 from promptkit.data import check_examples
 from promptkit.errors import DataError, SettingError, error_message
+from promptkit.records import settings
 from promptkit.registry import Registered, find, register
 from promptkit.tasks.task import Task
 from promptkit.types import Ask, Example

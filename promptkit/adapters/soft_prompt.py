@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from promptkit.adapters.base import Predictor
-from promptkit.adapters.few_shot import FewShot
 from promptkit.adapters.predictor import PlanPredictor
-from promptkit.adapters.settings import settings
-from promptkit.adapters.tuning import Soft, Tuning, fit_weights
+from promptkit.adapters.tuning import Soft, Tuning, WeightSettings, fit_weights
 from promptkit.backends import Backend
 from promptkit.errors import SettingError, error_message
+from promptkit.records import part_of, settings
 from promptkit.registry import find, register
 from promptkit.tasks.task import Task
-from promptkit.training import TrainProgress, TrainSpec
-from promptkit.training.config import Precision, ReportTo, SoftKind
+from promptkit.training import TrainingConfig, TrainProgress
+from promptkit.training.config import SoftKind
 from promptkit.training.initialization import Init
 from promptkit.types import Example, Queries
 
 __all__ = ["SoftPrompt"]
 
-RATES: dict[SoftKind, float] = {"prompt": 0.05, "prefix": 0.05, "ptuning": 0.003}
-"""Learning rate of each kind where none is given: vectors need a far higher one than matrices."""
-
 
 @register("strategy", "soft_prompt", own_kind="soft_kind")
 @settings
-class SoftPrompt:
+class SoftPrompt(WeightSettings):
     """Vectors that stand before every prompt and are learned; the model stays frozen. Cheap to keep and to send.
 
     Three kinds: ``prompt`` learns input embeddings (Lester et al. 2021); ``prefix`` keys and values of every layer (Li
@@ -41,26 +37,15 @@ class SoftPrompt:
     Attributes:
         task: What is to be done.
         tokens: Number of vectors, which take as many places of the context window.
-        kind: ``prompt``, ``prefix`` or ``ptuning``; ``soft_kind`` in settings files, whose ``kind`` is the strategy.
+        kind: ``prompt``, ``prefix`` or ``ptuning``; called ``soft_kind`` in settings files and on the command line.
         init: Starting point: ``domain`` the tokens that the task uses more than general text does (weighted log-odds);
             ``random``; ``vocabulary`` frequent tokens; ``text`` those of ``init_text``; ``prompt`` those right before
             the question in a few-shot prompt, the teacher's or the best of several on dev.
         init_text: The text of ``init="text"``: no begin or end token is added, it is cut at the end if it is too
             long, and begins again if it is too short.
-        shots: Number of demonstrations in every prompt, in training too; never the question itself.
-        select: How they are chosen, as in ``FewShot``.
-        reasoned: Ask for reasoning that ends in the answer; training examples need rationales, or a teacher.
-        instruction: Which instruction heads the prompt, as in ``FewShot``.
-        form: ``completion``, ``chat``, or ``auto`` for what the model prefers.
-        max_new_tokens: Limit of generated tokens; by default the task's.
-        epochs: Times that every example is seen.
-        learning_rate: Highest learning rate; by default that of the kind.
-        batch_size: Examples in a forward pass.
-        accumulate: Forward passes that make one step.
-        patience: Epochs without a better loss on dev after which training stops; ``None`` never stops.
-        max_minutes: Wall-clock limit of training, at most 1e6, or ``None``.
-        precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the machine has it.
-        report_to: Where curves are sent: ``none``, ``tensorboard``, ``wandb`` or ``mlflow``.
+        learning_rate: Peak learning rate, in units of the spread of the model's own embeddings (or keys and values), so
+            that one value suits models of any scale; by default 0.05, and 0.003 for ``ptuning``, whose network learns
+            at the rate of matrices. Both were chosen on the shipped tasks with the reference model.
 
     Example:
         >>> from promptkit import SoftPrompt, load_task
@@ -73,20 +58,7 @@ class SoftPrompt:
     kind: SoftKind = "prompt"
     init: Init = "domain"
     init_text: str | None = None
-    shots: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
-    select: str = "balanced"
-    reasoned: bool = False
-    instruction: int | str | None = 0
-    form: Literal["auto", "completion", "chat"] = "auto"
-    max_new_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    epochs: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 8
     learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
-    batch_size: Annotated[int, Field(ge=1, le=4096, strict=True)] = 8
-    accumulate: Annotated[int, Field(ge=1, le=4096, strict=True)] = 1
-    patience: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = 3
-    max_minutes: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
-    precision: Precision = "auto"
-    report_to: ReportTo = "none"
 
     def __post_init__(self) -> None:
         """Checks names, and settings that only make sense together."""
@@ -145,27 +117,5 @@ class SoftPrompt:
 
     def tuning(self) -> Tuning:
         """Returns the settings as what is to be trained, and how."""
-        asks = FewShot(
-            self.task,
-            shots=self.shots,
-            select=self.select,
-            ask="reasoned" if self.reasoned else "direct",
-            instruction=self.instruction,
-            form=self.form,
-            max_new_tokens=self.max_new_tokens,
-        )
-        rate = self.learning_rate or RATES[self.kind]
-        train = TrainSpec(
-            epochs=self.epochs,
-            # The network of P-tuning is made of matrices, and learns at their rate.
-            learning_rate=rate if self.kind == "ptuning" else 1.0,
-            soft_learning_rate=rate,
-            batch_size=self.batch_size,
-            accumulate=self.accumulate,
-            patience=self.patience,
-            max_minutes=self.max_minutes,
-            precision=self.precision,
-            report_to=self.report_to,
-        )
-        soft = Soft(self.kind, self.tokens, self.init, self.init_text)
-        return Tuning("SoftPrompt", "soft_prompt", asks, train, soft=soft)
+        soft = Soft(self.kind, self.tokens, self.init, self.init_text, self.learning_rate)
+        return Tuning("SoftPrompt", "soft_prompt", self.asks(self.task), part_of(self, TrainingConfig), soft=soft)

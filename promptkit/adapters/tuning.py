@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from promptkit.adapters.base import Predictor
 from promptkit.adapters.few_shot import FewShot, usable_examples
@@ -17,8 +19,10 @@ from promptkit.adapters.training_set import TrainingSet, distill
 from promptkit.backends import Backend
 from promptkit.backends.base import check_backend, unwrap
 from promptkit.errors import SettingError, UnsupportedError, error_message
+from promptkit.records import settings
 from promptkit.tasks import render, render_answer
-from promptkit.training import LoraSpec, Pair, SoftSpec, TrainProgress, TrainSpec
+from promptkit.tasks.task import Task
+from promptkit.training import LoraSpec, Pair, SoftSpec, TrainingConfig, TrainProgress
 from promptkit.training.config import SoftKind
 from promptkit.training.initialization import Init, domain_ids, prompt_head_ids, text_ids, vocabulary_ids
 from promptkit.types import Example, JSONObject, Prompt, Queries, Query
@@ -26,9 +30,43 @@ from promptkit.types import Example, JSONObject, Prompt, Queries, Query
 if TYPE_CHECKING:
     from promptkit.backends import LocalBackend
 
-__all__ = ["Soft", "Tuning", "fit_weights", "need_local", "training_pairs"]
+__all__ = ["Soft", "Tuning", "WeightSettings", "fit_weights", "need_local", "training_pairs"]
 
 _SEARCH_TRIALS = 6
+
+
+@settings
+class WeightSettings(TrainingConfig):
+    """Settings that every strategy with learned weights has: the prompt around them, and how they are trained.
+
+    Attributes:
+        shots: Number of demonstrations in every prompt, in training too; never the question itself.
+        select: How they are chosen, as in ``FewShot``.
+        reasoned: Ask for reasoning that ends in the answer; training examples need rationales, or a teacher.
+        instruction: Which instruction heads the prompt, as in ``FewShot``.
+        form: ``completion``, ``chat``, or ``auto`` for what the model prefers.
+        max_new_tokens: Limit of generated tokens; by default the task's.
+    """
+
+    _: KW_ONLY
+    shots: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
+    select: str = "balanced"
+    reasoned: bool = False
+    instruction: int | str | None = 0
+    form: Literal["auto", "completion", "chat"] = "auto"
+    max_new_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+    def asks(self, task: Task) -> FewShot:
+        """Returns how questions are asked, before, in and after training alike."""
+        return FewShot(
+            task,
+            shots=self.shots,
+            select=self.select,
+            ask="reasoned" if self.reasoned else "direct",
+            instruction=self.instruction,
+            form=self.form,
+            max_new_tokens=self.max_new_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +78,14 @@ class Soft:
         tokens: How many.
         init: Their starting point (see ``promptkit.training.initialization``).
         init_text: The text of ``init="text"``.
+        learning_rate: Their peak learning rate; ``None`` for that of the kind.
     """
 
     kind: SoftKind
     tokens: int
     init: Init
     init_text: str | None = None
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +104,7 @@ class Tuning:
     name: str
     kind: str
     asks: FewShot
-    train: TrainSpec
+    train: TrainingConfig
     lora: LoraSpec | None = None
     soft: Soft | None = None
 
@@ -121,7 +161,12 @@ def fit_weights(
     soft = None
     if tuning.soft is not None:
         ids, notes["start"] = start_ids(tuning, asker, training_set, teacher)
-        soft = SoftSpec(kind=tuning.soft.kind, tokens=tuning.soft.tokens, start_text_ids=ids)
+        soft = SoftSpec(
+            kind=tuning.soft.kind,
+            tokens=tuning.soft.tokens,
+            start_text_ids=ids,
+            learning_rate=tuning.soft.learning_rate,
+        )
     reserved = soft.tokens if soft else 0
     trained = train(
         local,

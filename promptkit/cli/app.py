@@ -30,6 +30,7 @@ from promptkit.cli import (
     vote,
 )
 from promptkit.cli.options import wants_traceback
+from promptkit.cli.settings_options import SettingsCommand, climb_settings, given_settings, strategy_settings
 from promptkit.cli.show import OutputError, say, say_error
 from promptkit.cli.streams import guarded
 from promptkit.errors import DataError, PromptkitError
@@ -72,8 +73,26 @@ class _Command(TyperCommand):
     """A command that says what an interrupt leaves of it."""
 
     def invoke(self, ctx: Any) -> Any:
-        interrupts.running(str(ctx.info_name), ctx.params)
+        interrupts.running(str(ctx.info_name), {**ctx.params, **given_settings(ctx)})
         return super().invoke(ctx)
+
+
+class _Fit(_Command, SettingsCommand):
+    """``fit``, with the settings of every strategy as options."""
+
+    settings = staticmethod(strategy_settings)
+
+
+class _Estimate(_Command, SettingsCommand):
+    """``estimate``, with those settings of strategies that decide what is trained."""
+
+    settings = staticmethod(lambda: strategy_settings(estimate.SHAPE))
+
+
+class _Climb(_Command, SettingsCommand):
+    """``climb``, with what its YAML file may hold as options."""
+
+    settings = staticmethod(climb_settings)
 
 
 class _Group(TyperGroup):
@@ -172,15 +191,15 @@ def _options(
 
 app.command("tasks", cls=_Command)(tasks.tasks)
 app.command("new", cls=_Command)(tasks.new)
-app.command("fit", cls=_Command)(fit.fit)
+app.command("fit", cls=_Fit)(fit.fit)
 app.command("predict", cls=_Command)(run.predict)
 app.command("eval", cls=_Command)(run.evaluate)
 app.command("vote", cls=_Command)(vote.vote)
-app.command("climb", cls=_Command)(climb.climb)
+app.command("climb", cls=_Climb)(climb.climb)
 app.command("compare", cls=_Command)(compare.compare)
 app.command("report", cls=_Command)(report.report)
 app.command("chat", cls=_Command)(chat.chat)
-app.command("estimate", cls=_Command)(estimate.estimate)
+app.command("estimate", cls=_Estimate)(estimate.estimate)
 app.command("export", cls=_Command)(export.export)
 app.command("list", cls=_Command)(listing.list_pieces)
 app.command("demo", cls=_Command)(demo.demo)

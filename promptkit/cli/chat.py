@@ -10,21 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptkit.cli import interrupts
-from promptkit.cli.models import open_model
-from promptkit.cli.options import (
-    ApiKeyEnv,
-    AskOption,
-    Backend,
-    BaseUrl,
-    Cache,
-    Json,
-    Model,
-    Samples,
-    Seed,
-    Select,
-    Stop,
-    Traceback,
-)
+from promptkit.cli.options import AskOption, Json, ModelOptions, Samples, Seed, Select, Stop, Traceback, with_records
 from promptkit.cli.run import choose_adapter
 from promptkit.cli.show import JOINERS, print_json, say, say_error
 from promptkit.errors import BackendError, PromptkitError
@@ -40,7 +26,9 @@ _DEFAULTS = {
 _HELP = "/reset forgets the conversation, /quit ends it; for several fields say a JSON object."
 
 
+@with_records
 def chat(
+    *,
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="A saved assistant or predictor.")] = "",
     task: Annotated[
         str, typer.Option("--task", metavar="TASK", help="Start from a task instead, by few-shot prompting.")
@@ -57,11 +45,7 @@ def chat(
     given: Annotated[
         list[str], typer.Option("--given", metavar="FIELD=TEXT", help="A field for the whole conversation; repeatable.")
     ] = [],  # noqa: B006 - typer copies it
-    model: Model = "reference",
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    backend: Backend = None,
-    cache: Cache = None,
+    model: ModelOptions,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -80,7 +64,7 @@ def chat(
             shots=shots, select=select, ask=ask, samples=samples, stop=stop, tone=tone, min_agreement=min_agreement
         )
     fields = _read_given(given)
-    opened = open_model(model, base_url, api_key_env, cache, backend)
+    opened = model.open()
     if folder:
         assistant = _load(folder, opened)
     else:

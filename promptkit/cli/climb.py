@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from promptkit.cli import interrupts
 from promptkit.cli.models import open_model
-from promptkit.cli.options import (
-    AllowLeakage,
-    ApiKeyEnv,
-    Backend,
-    BaseUrl,
-    Cache,
-    Columns,
-    Delimiter,
-    Encoding,
-    Json,
-    Traceback,
-    reading,
-)
+from promptkit.cli.options import Json, Traceback
+from promptkit.cli.settings_options import given_settings
 from promptkit.cli.show import Bar, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -35,6 +24,7 @@ _COLUMNS = ("task", "stopped at", "metric", "test", "tokens in + out", "fits s",
 
 
 def climb(
+    ctx: typer.Context,
     tasks: Annotated[
         list[str] | None,
         typer.Argument(metavar="[TASK]...", help="Shipped tasks by name, or paths of folders; each has its climb."),
@@ -42,74 +32,7 @@ def climb(
     config: Annotated[
         str, typer.Option("--config", metavar="FILE", help="A YAML file with any of these settings; options win.")
     ] = "",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="'reference', a folder, a name on the Hugging Face Hub, or one at --base-url.",
-        ),
-    ] = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    backend: Backend = None,
-    cache: Cache = None,
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="SOURCE", help="Examples: a file or folder; by default the task's.")
-    ] = None,
-    column: Columns = [],  # noqa: B006 - typer copies it
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            "--target",
-            metavar="[METRIC=]X",
-            help="What is good enough, as exact_match=0.9, or 0.9 of the task's metric.",
-        ),
-    ] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Budget in minutes.")] = None,
-    tokens: Annotated[int | None, typer.Option("--tokens", help="Budget in prompt and generated tokens.")] = None,
-    calls: Annotated[int | None, typer.Option("--calls", help="Budget in requests to the model.")] = None,
-    rungs: Annotated[
-        str | None,
-        typer.Option(
-            "--rungs",
-            metavar="NAME[,NAME...]",
-            help="Some of zero-shot,few-shot,voting,soft-prompt,lora, or strategies.",
-        ),
-    ] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option("--margin", metavar="X", help="Gain that a more expensive rung must exceed. Default: 0.02."),
-    ] = None,
-    confidence: Annotated[
-        float | None, typer.Option("--confidence", metavar="X", help="Of all decisions together. Default: 0.95.")
-    ] = None,
-    folder: Annotated[
-        str | None,
-        typer.Option(
-            "--folder", metavar="FOLDER", help="Where the run is kept; of several tasks each in a folder of its name."
-        ),
-    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what the folder holds.")] = False,
-    unlabelled: Annotated[
-        str | None, typer.Option("--unlabelled", metavar="FILE", help="Questions without answers, to learn from.")
-    ] = None,
-    test_items: Annotated[
-        int | None, typer.Option("--test-items", min=0, help="Score the winner on the first so many test items only.")
-    ] = None,
-    folds: Annotated[
-        str | None, typer.Option("--folds", metavar="N", help="Folds of cross-fitting, 0 for none. Default: auto.")
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            "--group", metavar="FIELD", help="Field that dependent items share, as several questions on one document."
-        ),
-    ] = None,
-    allow_leakage: AllowLeakage = False,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything.")] = None,
     report: Annotated[
         str,
         typer.Option(
@@ -134,14 +57,7 @@ def climb(
     names = [pk.load_task(task).name for task in tasks or ()]  # a wrong name ends here, before a model is loaded
     if len(set(names)) < len(names):
         raise typer.BadParameter(f"must have different names, got {', '.join(names)}", param_hint="TASK")
-    given = {
-        "model": model, "base_url": base_url, "api_key_env": api_key_env, "cache": cache, "backend": backend,
-        **reading(column, delimiter, encoding), "data": data, "margin": margin, "confidence": confidence, "seed": seed,
-        "unlabelled": unlabelled, "group": group, "on_leakage": "force" if allow_leakage else None,
-        "test_items": test_items, "rungs": _split(rungs), "folds": _folds(folds), "folder": folder,
-        "budget": {k: v for k, v in {"minutes": minutes, "tokens": tokens, "calls": calls}.items() if v is not None},
-    }  # fmt: skip
-    plans = [_settings(task, config, target, len(names) > 1, given) for task in tasks or ("",)]
+    plans = [_settings(task, config, len(names) > 1, given_settings(ctx)) for task in tasks or ("",)]
     first = plans[0]
     if resume and not first.folder:
         raise typer.BadParameter("needs --folder, where the climb is kept", param_hint="--resume")
@@ -175,18 +91,18 @@ def _climb(settings: ClimbConfig, backend: pk.Backend, resume: bool) -> pk.Climb
         raise KeyboardInterrupt from None
 
 
-def _settings(task: str, config: str, target: str | None, several: bool, given: dict[str, Any]) -> ClimbConfig:
+def _settings(task: str, config: str, several: bool, given: dict[str, Any]) -> ClimbConfig:
     """The settings of one climb: those of the file, under those of the options."""
     import promptkit as pk
-    from promptkit.config import read_config
+    from promptkit.config import BudgetConfig, read_config
 
     changes = {name: value for name, value in given.items() if value is not None}
+    changes["budget"] = {name: changes.pop(name) for name in BudgetConfig.model_fields if name in changes}
     found = read_config(config, **(changes | ({"task": task} if task else {})))
     found.load_plugins()
-    known = pk.load_task(found.task)
     if several and found.folder:
-        found = found.model_copy(update={"folder": str(Path(found.folder) / known.name)})
-    return found.model_copy(update={"target": _target(target, known.metric)}) if target is not None else found
+        found = found.model_copy(update={"folder": str(Path(found.folder) / pk.load_task(found.task).name)})
+    return found
 
 
 def _end(records: list[pk.Record], pages: list[Path], *, json: bool) -> None:
@@ -228,29 +144,6 @@ def _row(record: pk.Record) -> list[str]:
         f"{sum(one.fit.seconds for one in record.trials if one.fit):.0f}",
         f"{record.seconds:.0f}",
     ]
-
-
-def _target(text: str, metric: str) -> dict[str, float]:
-    name, _, value = text.rpartition("=")
-    try:
-        return {name.strip() or metric: float(value)}
-    except ValueError:
-        message = f"must be METRIC=X or X, as exact_match=0.9 or 0.9, got {text!r}"
-        raise typer.BadParameter(message, param_hint="--target") from None
-
-
-def _split(text: str | None) -> Any:
-    if text is None or text.strip() == "default":
-        return text and "default"
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _folds(text: str | None) -> int | Literal["auto"] | None:
-    if text is None or text == "auto":
-        return text and "auto"  # type: ignore[return-value]
-    if not (text.isascii() and text.isdigit()):
-        raise typer.BadParameter(f"must be a whole number or auto, got {text!r}", param_hint="--folds")
-    return int(text)
 
 
 def _show(bar: Bar) -> Any:

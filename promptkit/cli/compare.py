@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from promptkit.cli.models import open_model
-from promptkit.cli.options import (
-    AllowLeakage,
-    ApiKeyEnv,
-    Backend,
-    BaseUrl,
-    Cache,
-    Columns,
-    DataSource,
-    Delimiter,
-    Encoding,
-    GroupBy,
-    Json,
-    Model,
-    Seed,
-    Traceback,
-    reading,
-)
+from promptkit.cli.options import Json, ModelOptions, ScoredOptions, Seed, Traceback, with_records
 from promptkit.cli.reports import count_errors, end_with
 from promptkit.cli.show import Bar, print_json, say
 
@@ -35,7 +19,65 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions:
+    """How arms are compared (see ``promptkit.compare``)."""
+
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="NAME", help="What the others are compared with. Default: the first."),
+    ] = None
+    metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="The metric. Default: the task's.")] = (
+        None
+    )
+    pairs: Annotated[
+        Literal["baseline", "all"], typer.Option("--pairs", help="Others with the baseline, or all with each other.")
+    ] = "baseline"
+    margin: Annotated[
+        float, typer.Option("--margin", min=0, metavar="X", help="The smallest difference that matters, as 0.02.")
+    ] = 0.0
+    confidence: Annotated[
+        float, typer.Option("--confidence", metavar="X", help="Confidence of intervals and verdicts.")
+    ] = 0.95
+    failures: Annotated[
+        Literal["zero", "exclude"],
+        typer.Option("--failures", help="Failed items score 0, or are left out for every arm."),
+    ] = "zero"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostOptions:
+    """What is told of costs."""
+
+    break_even: Annotated[
+        bool, typer.Option("--break-even", help="Tell after how many requests the training of an arm is repaid.")
+    ] = False
+    price_prompt: Annotated[
+        float, typer.Option("--price-prompt", min=0, metavar="X", help="Price of a million prompt tokens.")
+    ] = 0.0
+    price_generated: Annotated[
+        float, typer.Option("--price-generated", min=0, metavar="X", help="Price of a million generated tokens.")
+    ] = 0.0
+    price_hour: Annotated[
+        float, typer.Option("--price-hour", min=0, metavar="X", help="Price of an hour of the machine.")
+    ] = 0.0
+
+    @property
+    def price(self) -> pk.Price | None:
+        """The price, where any was given."""
+        import promptkit as pk
+
+        prices = {
+            "per_million_prompt_tokens": self.price_prompt,
+            "per_million_generated_tokens": self.price_generated,
+            "per_hour": self.price_hour,
+        }
+        return pk.Price(**prices) if any(prices.values()) else None
+
+
+@with_records
 def compare(
+    *,
     arms: Annotated[
         list[str],
         typer.Argument(
@@ -43,50 +85,10 @@ def compare(
             help="Folders of saved predictors, or files written by eval --json; a file may hold several reports.",
         ),
     ],
-    baseline: Annotated[
-        str, typer.Option("--baseline", metavar="NAME", help="What the others are compared with. Default: the first.")
-    ] = "",
-    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="The metric. Default: the task's.")] = "",
-    pairs: Annotated[
-        Literal["baseline", "all"], typer.Option("--pairs", help="Others with the baseline, or all with each other.")
-    ] = "baseline",
-    margin: Annotated[
-        float, typer.Option("--margin", min=0, metavar="X", help="The smallest difference that matters, as 0.02.")
-    ] = 0.0,
-    confidence: Annotated[
-        float, typer.Option("--confidence", metavar="X", help="Confidence of intervals and verdicts.")
-    ] = 0.95,
-    failures: Annotated[
-        Literal["zero", "exclude"],
-        typer.Option("--failures", help="Failed items score 0, or are left out for every arm."),
-    ] = "zero",
-    data: DataSource = "",
-    column: Columns = [],  # noqa: B006 - typer copies it
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    group: GroupBy = "",
-    allow_leakage: AllowLeakage = False,
-    split: Annotated[
-        Literal["train", "dev", "test"], typer.Option("--split", help="What saved predictors are scored on.")
-    ] = "test",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
-    model: Model = "reference",
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    backend: Backend = None,
-    cache: Cache = None,
-    break_even: Annotated[
-        bool, typer.Option("--break-even", help="Tell after how many requests the training of an arm is repaid.")
-    ] = False,
-    price_prompt: Annotated[
-        float, typer.Option("--price-prompt", min=0, metavar="X", help="Price of a million prompt tokens.")
-    ] = 0.0,
-    price_generated: Annotated[
-        float, typer.Option("--price-generated", min=0, metavar="X", help="Price of a million generated tokens.")
-    ] = 0.0,
-    price_hour: Annotated[
-        float, typer.Option("--price-hour", min=0, metavar="X", help="Price of an hour of the machine.")
-    ] = 0.0,
+    how: ComparisonOptions,
+    data: ScoredOptions,
+    model: ModelOptions,
+    costs: CostOptions,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -105,37 +107,24 @@ def compare(
     import promptkit as pk
     from promptkit.tasks.task import examples_source
 
-    known = _open(arms, lambda: open_model(model, base_url, api_key_env, cache, backend))
+    known = _open(arms, model.open)
     running = [one for one in known.values() if not isinstance(one, Mapping)]
     examples = None
     if running:
         task = running[0].task
-        leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-        source, how = data or examples_source(task), reading(column, delimiter, encoding)
-        found_data = pk.load_examples(source, task=task, group=group or None, on_leakage=leakage, **how)
-        examples = found_data.splits[split][:limit]
+        _, examples = data.load(task, str(examples_source(task)))
+    given: dict[str, Any] = asdict(how)
     with Bar("comparing") as bar:
         found = pk.compare(
             known,
             examples,
-            metric=metric or None,
-            baseline=baseline or None,
-            pairs=pairs,
-            margin=margin,
-            group=None if running else group or None,  # examples that were loaded carry their groups
-            confidence=confidence,
-            failures=failures,
+            group=None if running else data.group or None,  # examples that were loaded carry their groups
+            **given,
             seed=seed,
             progress=bar,
         )
-    prices = {
-        "per_million_prompt_tokens": price_prompt,
-        "per_million_generated_tokens": price_generated,
-        "per_hour": price_hour,
-    }
-    price = pk.Price(**prices) if any(prices.values()) else None
     asked = {name: found.reports[name] for name, one in known.items() if not isinstance(one, Mapping)}
-    sums = _paybacks(found, known, price) if break_even else {}
+    sums = _paybacks(found, known, costs.price) if costs.break_even else {}
     if json:
         more: dict[str, Any] = {"break_even": {k: v.to_dict() for k, v in sums.items()}} if sums else {}
         more |= {"errors": {name: count_errors(report) for name, report in asked.items()}} if asked else {}

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from promptkit.cli.models import open_model
-from promptkit.cli.options import ApiKeyEnv, BaseUrl, Cache, Json, Model, Seed, Select, Traceback, parse_shots
+from promptkit.cli.options import Json, ModelOptions, Seed, Select, Traceback, parse_shots, with_records
 from promptkit.cli.reports import describe, end_with, print_reports
 from promptkit.cli.run import choose_adapter
 from promptkit.cli.show import Bar
@@ -20,7 +19,9 @@ __all__ = ["demo"]
 _REASONED_SHOTS = 4
 
 
+@with_records
 def demo(
+    *,
     items: Annotated[int, typer.Option("--items", min=1, help="Test items per task.")] = 100,
     shots: Annotated[
         list[str], typer.Option("--shots", metavar="N[,N...]", help="Numbers of demonstrations to compare.")
@@ -33,10 +34,7 @@ def demo(
         typer.Option("--samples", min=0, help="Reasoned paths that vote, in tasks that reason; 0 for no reasoning."),
     ] = 20,
     select: Select = "balanced",
-    model: Model = "reference",
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    cache: Cache = None,
+    model: ModelOptions,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -55,7 +53,7 @@ def demo(
     sources = task_name or [str(task_folder(name)) for name in pk.list_tasks()]
     tasks = [pk.load_task(source) for source in sources]
     data = {task.name: pk.load_examples(source) for task, source in zip(tasks, sources, strict=True)}
-    backend = open_model(model, base_url, api_key_env, cache)
+    backend = model.open()
     rungs = {task.name: _rungs(task, numbers, samples) for task in tasks}
     total = sum(len(rungs[task.name]) * len(data[task.name].test[:items]) for task in tasks)
     reports: dict[tuple[str, str], pk.Report] = {}
@@ -71,7 +69,7 @@ def demo(
                 reports[task.name, name] = pk.evaluate(
                     predictor, found.test[:items], [task.metric], seed=seed, progress=progress
                 )
-    print_reports(reports, model=model, json=json)
+    print_reports(reports, model=model.model, json=json)
     end_with({f"{task_name}, {name}": report for (task_name, name), report in reports.items()})
 
 

@@ -5,30 +5,14 @@ from __future__ import annotations
 import inspect
 import json as text_json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from promptkit.cli import interrupts
 from promptkit.cli.inputs import read_queries
-from promptkit.cli.models import open_model
-from promptkit.cli.options import (
-    ApiKeyEnv,
-    Backend,
-    BaseUrl,
-    Cache,
-    Columns,
-    DataSource,
-    Delimiter,
-    Encoding,
-    Json,
-    Model,
-    Seed,
-    TaskName,
-    Traceback,
-    check_name,
-    reading,
-)
+from promptkit.cli.options import DataOptions, Json, ModelOptions, Seed, TaskName, Traceback, check_name, with_records
+from promptkit.cli.settings_options import given_settings
 from promptkit.cli.show import Bar, print_json, print_table, say, say_error
 
 if TYPE_CHECKING:
@@ -37,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["fit"]
 
 
+@with_records
 def fit(
+    *,
+    ctx: typer.Context,
     task: TaskName,
     strategy: Annotated[
         str,
@@ -50,32 +37,13 @@ def fit(
         ),
     ],
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the predictor is saved.")],
-    shots: Annotated[int | None, typer.Option("--shots", min=0, help="Number of demonstrations.")] = None,
-    select: Annotated[
-        str | None, typer.Option("--select", metavar="NAME", help="How demonstrations are chosen, such as nearest.")
-    ] = None,
-    tokens: Annotated[int | None, typer.Option("--tokens", min=1, help="soft_prompt: number of vectors.")] = None,
-    kind: Annotated[
-        Literal["prompt", "prefix", "ptuning"] | None, typer.Option("--kind", help="soft_prompt: kind of vectors.")
-    ] = None,
-    init: Annotated[
-        Literal["domain", "random", "vocabulary", "prompt", "text"] | None,
-        typer.Option("--init", help="soft_prompt: where the vectors start."),
-    ] = None,
-    rank: Annotated[int | None, typer.Option("--rank", min=1, help="lora: rank of the changes.")] = None,
-    variant: Annotated[
-        Literal["lora", "rslora", "dora", "adalora"] | None,
-        typer.Option("--variant", help="lora: member of the family."),
-    ] = None,
-    soft_prompt: Annotated[
-        int | None, typer.Option("--soft-prompt", min=1, help="lora: vectors that are learned together with it.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Times that every example is seen.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate.")] = None,
-    max_minutes: Annotated[float | None, typer.Option("--max-minutes", help="Time limit of training.")] = None,
     setting: Annotated[
         list[str],
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the strategy; repeat it for more."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting with a JSON value, as patience=null; repeat it.",
+        ),
     ] = [],  # noqa: B006 - typer copies it
     teacher: Annotated[
         str, typer.Option("--teacher", metavar="FOLDER", help="A saved predictor whose answers or prompt are used.")
@@ -86,15 +54,8 @@ def fit(
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", metavar="FOLDER", help="Where a training that is cut off goes on from.")
     ] = "",
-    data: DataSource = "",
-    column: Columns = [],  # noqa: B006 - typer copies it
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    model: Model = "reference",
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    backend: Backend = None,
-    cache: Cache = None,
+    data: DataOptions,
+    model: ModelOptions,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -111,12 +72,8 @@ def fit(
     import promptkit as pk
     from promptkit.adapters import adapter_from_settings, adapter_settings
 
-    given = {
-        "shots": shots, "select": select, "tokens": tokens, "soft_kind": kind, "init": init, "rank": rank,
-        "variant": variant, "soft_prompt": soft_prompt, "epochs": epochs, "learning_rate": learning_rate,
-        "max_minutes": max_minutes,
-    }  # fmt: skip
-    settings = {name: value for name, value in given.items() if value is not None} | _parse_settings(setting)
+    given = {name: value for name, value in given_settings(ctx).items() if value is not None}
+    settings = given | _parse_settings(setting)
     known = pk.load_task(task)
     adapter = adapter_from_settings(known, {"kind": strategy, **settings})
     learned = {"teacher", "unlabelled", "checkpoint", "progress"} <= set(inspect.signature(adapter.fit).parameters)
@@ -124,10 +81,10 @@ def fit(
         raise typer.BadParameter("--teacher, --unlabelled and --checkpoint need a strategy that learns from a teacher")
     _check_folder(out)
     # Nothing is scored on test here, so leakage between splits is worth a warning only.
-    how = reading(column, delimiter, encoding)
-    examples = pk.load_examples(data or task, task=known, on_leakage="warn", **how)
+    how = data.reading
+    examples = pk.load_examples(data.data or task, task=known, on_leakage="warn", **how)
     queries = read_queries(unlabelled, known, **how) if unlabelled else None
-    opened = open_model(model, base_url, api_key_env, cache, backend)
+    opened = model.open()
     extra: dict[str, Any] = {}
     with Bar(f"{known.name}: {strategy}") as bar:
         if learned:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from promptkit.cli.models import open_model
 from promptkit.errors import SettingError
 from promptkit.registry import Group, find
+
+if TYPE_CHECKING:
+    import promptkit as pk
 
 __all__ = [
     "Adapter",
@@ -187,6 +194,104 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Traceback = Annotated[
     bool, typer.Option("--traceback", callback=_remember_traceback, help="Show where an error came from.")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model a command uses."""
+
+    model: Model = "reference"
+    base_url: BaseUrl = None
+    api_key_env: ApiKeyEnv = None
+    backend: Backend = None
+    cache: Cache = None
+
+    def open(self) -> pk.Backend:
+        """Opens it (see ``open_model``)."""
+        return open_model(self.model, self.base_url, self.api_key_env, self.cache, self.backend)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which examples a command uses, and how their rows are read."""
+
+    data: DataSource = ""
+    column: Columns = field(default_factory=list)
+    delimiter: Delimiter = None
+    encoding: Encoding = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The settings of ``load_examples`` that say how rows are read."""
+        return reading(self.column, self.delimiter, self.encoding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredOptions(DataOptions):
+    """Which examples a command scores on."""
+
+    group: GroupBy = ""
+    allow_leakage: AllowLeakage = False
+    split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test"
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None
+
+    def load(self, task: pk.Task, source: str) -> tuple[pk.Data, pk.Split]:
+        """Loads all examples, from ``source`` where the options name none, and those to score on."""
+        import promptkit as pk
+
+        leakage: Literal["warn", "auto"] = "warn" if self.allow_leakage else "auto"
+        found = pk.load_examples(
+            self.data or source, task=task, group=self.group or None, on_leakage=leakage, **self.reading
+        )
+        return found, found.splits[self.split][: self.limit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """How questions are asked by commands that prompt without a saved predictor."""
+
+    select: Select = "balanced"
+    ask: AskOption = "direct"
+    samples: Samples = 1
+    vote: VoteRule = "majority"
+    stop: Stop = "none"
+    answer_by: AnswerBy = "generation"
+
+
+def with_records(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of the records among its parameters.
+
+    Args:
+        command: A function, some of whose parameters are annotated with dataclasses of options.
+
+    Returns:
+        The command with one option for each field; the function is called with the records.
+    """
+    parameters: list[inspect.Parameter] = []
+    records: dict[str, Any] = {}
+    hints = get_type_hints(command, include_extras=True)
+    for one in inspect.signature(command).parameters.values():
+        if not is_dataclass(hint := hints[one.name]):
+            parameters.append(one.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        records[one.name] = hint
+        types = get_type_hints(hint, include_extras=True)
+        for each in fields(hint):
+            default = each.default if each.default is not MISSING else []
+            parameters.append(
+                inspect.Parameter(
+                    each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[each.name]
+                )
+            )
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        given = {name: cls(**{one.name: values.pop(one.name) for one in fields(cls)}) for name, cls in records.items()}
+        command(**values, **given)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
 
 
 def parse_shots(texts: list[str]) -> list[int]:

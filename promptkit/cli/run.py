@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from promptkit.cli.failures import FAILED, NOTHING, tell_failures
 from promptkit.cli.inputs import read_queries
-from promptkit.cli.models import open_model
 from promptkit.cli.options import (
     Adapter,
-    AllowLeakage,
-    AnswerBy,
-    ApiKeyEnv,
-    AskOption,
-    Backend,
-    BaseUrl,
-    Cache,
-    Columns,
-    DataSource,
-    Delimiter,
-    Encoding,
-    GroupBy,
+    DataOptions,
     Json,
-    Model,
-    Samples,
+    ModelOptions,
+    PromptOptions,
+    ScoredOptions,
     Seed,
-    Select,
-    Stop,
     TaskName,
     Traceback,
-    VoteRule,
     parse_shots,
-    reading,
+    with_records,
 )
 from promptkit.cli.reports import describe, end_with, print_reports
 from promptkit.cli.show import Bar, print_json, print_table
@@ -44,28 +31,18 @@ if TYPE_CHECKING:
 __all__ = ["choose_adapter", "evaluate", "predict"]
 
 
+@with_records
 def predict(
+    *,
     task: TaskName,
     source: Annotated[
         str, typer.Option("--input", "-i", metavar="FILE", help="Questions: a file, or - for standard input.")
     ] = "-",
     shots: Annotated[int, typer.Option("--shots", min=0, help="Number of demonstrations.")] = 4,
-    select: Select = "balanced",
-    ask: AskOption = "direct",
-    samples: Samples = 1,
-    vote: VoteRule = "majority",
-    stop: Stop = "none",
-    answer_by: AnswerBy = "generation",
-    data: DataSource = "",
-    column: Columns = [],  # noqa: B006 - typer copies it
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    prompt: PromptOptions,
+    data: DataOptions,
     adapter: Adapter = "",
-    model: Model = "reference",
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    backend: Backend = None,
-    cache: Cache = None,
+    model: ModelOptions,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -81,15 +58,15 @@ def predict(
     import promptkit as pk
 
     known = pk.load_task(task)
-    how = reading(column, delimiter, encoding)
+    how = data.reading
     queries = read_queries(source, known, **how)
-    predictor = _load(known, adapter, open_model(model, base_url, api_key_env, cache, backend)) if adapter else None
+    predictor = _load(known, adapter, model.open()) if adapter else None
     if predictor is None:
-        fitted = choose_adapter(known, shots, select, ask, samples, vote, stop, answer_by)
+        fitted = choose_adapter(known, shots, **asdict(prompt))
         # Nothing is scored here, so leakage between splits is worth a warning only.
-        own = how if data else {}  # without --data, the options tell of the questions alone
-        examples = pk.load_examples(data or task, task=known, on_leakage="warn", **own) if shots else None
-        predictor = _fit(fitted, examples, open_model(model, base_url, api_key_env, cache, backend), seed)
+        own = how if data.data else {}  # without --data, the options tell of the questions alone
+        examples = pk.load_examples(data.data or task, task=known, on_leakage="warn", **own) if shots else None
+        predictor = _fit(fitted, examples, model.open(), seed)
     with Bar("answering") as bar:
         predictions = predictor.predict(queries, seed=seed, on_error="record", progress=bar)
     if json:
@@ -103,34 +80,20 @@ def predict(
         raise typer.Exit(NOTHING if len(failed) == len(predictions) else FAILED)
 
 
+@with_records
 def evaluate(
+    *,
     task: TaskName,
     shots: Annotated[
         list[str], typer.Option("--shots", metavar="N[,N...]", help="Numbers of demonstrations to compare, as 0,4,8.")
     ] = ["4"],  # noqa: B006 - typer copies it
-    select: Select = "balanced",
-    ask: AskOption = "direct",
-    samples: Samples = 1,
-    vote: VoteRule = "majority",
-    stop: Stop = "none",
-    answer_by: AnswerBy = "generation",
+    prompt: PromptOptions,
     metric: Annotated[
         list[str], typer.Option("--metric", metavar="NAME", help="A metric; repeat it for more. Default: the task's.")
     ] = [],  # noqa: B006 - typer copies it
-    data: DataSource = "",
-    column: Columns = [],  # noqa: B006 - typer copies it
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    group: GroupBy = "",
-    allow_leakage: AllowLeakage = False,
-    split: Annotated[Literal["train", "dev", "test"], typer.Option("--split", help="What is scored.")] = "test",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many examples only.")] = None,
+    data: ScoredOptions,
     adapter: Adapter = "",
-    model: Model = "reference",
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    backend: Backend = None,
-    cache: Cache = None,
+    model: ModelOptions,
     seed: Seed = 0,
     json: Json = False,
     traceback: Traceback = False,
@@ -148,24 +111,21 @@ def evaluate(
     known = pk.load_task(task)
     for name in metric:
         pk.get_metric(name)  # a wrong name ends here, before a model is loaded
-    leakage: Literal["warn", "auto"] = "warn" if allow_leakage else "auto"
-    how = reading(column, delimiter, encoding)
-    examples = pk.load_examples(data or task, task=known, group=group or None, on_leakage=leakage, **how)
-    chosen = examples.splits[split][:limit]
+    examples, chosen = data.load(known, task)
     if adapter:
-        named = {f"saved in {adapter}": _load(known, adapter, open_model(model, base_url, api_key_env, cache, backend))}
+        named = {f"saved in {adapter}": _load(known, adapter, model.open())}
     else:
         adapters = {
-            describe(n, ask, samples, stop): choose_adapter(known, n, select, ask, samples, vote, stop, answer_by)
+            describe(n, prompt.ask, prompt.samples, prompt.stop): choose_adapter(known, n, **asdict(prompt))
             for n in numbers
         }
-        opened = open_model(model, base_url, api_key_env, cache, backend)
+        opened = model.open()
         named = {name: _fit(one, examples, opened, seed) for name, one in adapters.items()}
     reports = {}
     for name, predictor in named.items():
         with Bar(f"{known.name}: {name}") as bar:
             reports[known.name, name] = pk.evaluate(predictor, chosen, metric or None, seed=seed, progress=bar)
-    print_reports(reports, model=model, json=json)
+    print_reports(reports, model=model.model, json=json)
     end_with({name: report for (_, name), report in reports.items()})
 
 

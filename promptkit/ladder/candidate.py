@@ -147,7 +147,7 @@ class Candidate:
             kept = journal.get(f"answer:{where}:{len(self.results)}")
             if kept is not None:
                 self._take(kept)
-                self._pay_earlier(self.outcomes[-1].fold)
+                self._pay_earlier(self.results[-1].fold)
                 continue
             try:
                 self._judge_some(where, most, left())

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptkit.training.config import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
+from promptkit.training.config import LoraSpec, Pair, SoftSpec, Trained, TrainingConfig, TrainProgress
 from promptkit.training.log import TrainingLog
 
 if TYPE_CHECKING:
     from promptkit.training.loop import train
 
-__all__ = ["LoraSpec", "Pair", "SoftSpec", "TrainProgress", "TrainSpec", "Trained", "TrainingLog", "train"]
+__all__ = ["LoraSpec", "Pair", "SoftSpec", "TrainProgress", "Trained", "TrainingConfig", "TrainingLog", "train"]
 
 
 def __getattr__(name: str) -> Any:

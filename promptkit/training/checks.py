@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from promptkit.errors import DataError, MissingExtraError, SettingError, error_message
-from promptkit.training.config import LoraSpec, Pair, SoftSpec, TrainSpec
+from promptkit.training.config import LoraSpec, Pair, SoftSpec, TrainingConfig
 
 if TYPE_CHECKING:
     from promptkit.backends.local.backend import LocalBackend
@@ -31,7 +31,7 @@ def bfloat16_is_real(device: torch.device) -> bool:
     return any(bool(getattr(cpu, name)()) for name in names if hasattr(cpu, name))
 
 
-def uses_bfloat16(spec: TrainSpec, device: torch.device) -> bool:
+def uses_bfloat16(spec: TrainingConfig, device: torch.device) -> bool:
     """Tells whether training computes in bfloat16 by autocast.
 
     Args:
@@ -45,7 +45,7 @@ def uses_bfloat16(spec: TrainSpec, device: torch.device) -> bool:
     if spec.precision == "bfloat16" and not real:
         hint = f"this {device.type} would only emulate it, which is slower than float32"
         raise SettingError(
-            error_message("precision", of="TrainSpec", expected="'float32' or 'auto'", got="bfloat16", hint=hint)
+            error_message("precision", of="TrainingConfig", expected="'float32' or 'auto'", got="bfloat16", hint=hint)
         )
     return real
 
@@ -53,7 +53,7 @@ def uses_bfloat16(spec: TrainSpec, device: torch.device) -> bool:
 def check_run(
     backend: LocalBackend,
     pairs: Sequence[Pair],
-    spec: TrainSpec,
+    spec: TrainingConfig,
     *,
     lora: LoraSpec | None,
     soft: SoftSpec | None,

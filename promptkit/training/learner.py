@@ -15,7 +15,7 @@ from torch.nn import functional
 from promptkit.backends.local.model import start_token
 from promptkit.errors import UnsupportedError
 from promptkit.training.clone import AnswerHead, clone_sharing_weights, frozen
-from promptkit.training.config import LoraSpec, SoftSpec, TrainSpec
+from promptkit.training.config import LoraSpec, SoftSpec, TrainingConfig
 from promptkit.training.dataset import Item, collate, cut
 from promptkit.training.lora import LowRank
 from promptkit.training.soft_prompt import Prefix, Vectors, build_soft, soft_weights
@@ -29,7 +29,13 @@ __all__ = ["Group", "Learner", "learning"]
 
 @contextmanager
 def learning(
-    backend: LocalBackend, spec: TrainSpec, *, lora: LoraSpec | None, soft: SoftSpec | None, steps: int, bfloat16: bool
+    backend: LocalBackend,
+    spec: TrainingConfig,
+    *,
+    lora: LoraSpec | None,
+    soft: SoftSpec | None,
+    steps: int,
+    bfloat16: bool,
 ) -> Iterator[Learner]:
     """Makes a learner beside a backend that goes on serving, and leaves its model as it was found.
 
@@ -51,8 +57,9 @@ def learning(
         vectors = None if soft is None else build_soft(soft, clone, seq2seq=seq2seq)
         change = None
         if lora is not None:
-            change = LowRank(clone, lora, steps=steps, seq2seq=seq2seq, folder=backend.folder)
-        yield Learner(clone, spec, vectors, change, seq2seq=seq2seq, bfloat16=bfloat16)
+            change = LowRank(clone, lora, steps=steps, seq2seq=seq2seq)
+        rate = 0.0 if soft is None else soft.rate
+        yield Learner(clone, spec, vectors, change, soft_rate=rate, seq2seq=seq2seq, bfloat16=bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class Learner:
         spec: How to train.
         soft: Vectors before the text, or ``None``.
         change: The low-rank change, or ``None``.
+        soft_rate: Peak learning rate of the vectors.
         seq2seq: Whether the model has an encoder and a decoder.
         bfloat16: Whether to compute in bfloat16 beside the base's own type.
     """
@@ -87,14 +95,16 @@ class Learner:
     def __init__(
         self,
         model: Any,
-        spec: TrainSpec,
+        spec: TrainingConfig,
         soft: Vectors | Prefix | None,
         change: LowRank | None,
         *,
+        soft_rate: float,
         seq2seq: bool,
         bfloat16: bool,
     ) -> None:
         self.soft = soft
+        self._soft_rate = soft_rate
         self.change = change
         self._model = model
         self._spec = spec
@@ -108,15 +118,14 @@ class Learner:
         }
 
     def _groups(self) -> list[Group]:
-        spec, groups = self._spec, []
+        groups = []
         if self.change is not None:
-            for own, factor in self.change.groups:
-                groups.append(Group(own, spec.learning_rate * factor, spec.weight_decay))
+            groups += [Group(own, rate, self._spec.weight_decay) for own, rate in self.change.groups]
         if self.soft is not None:
             own = {f"soft.{name}": parameter for name, parameter in self.soft.named_parameters()}
             network = isinstance(self.soft, Vectors) and self.soft.network is not None
             # Offsets are in units of a spread of perhaps 0.02, and so are their gradients: the usual eps would brake.
-            groups.append(Group(own, spec.learning_rate) if network else Group(own, spec.soft_learning_rate, eps=1e-12))
+            groups.append(Group(own, self._soft_rate) if network else Group(own, self._soft_rate, eps=1e-12))
         return groups
 
     @property

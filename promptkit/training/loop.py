@@ -19,7 +19,7 @@ from promptkit.backends.local.threads import using_threads
 from promptkit.errors import TrainingError
 from promptkit.training.checkpoints import Checkpoints
 from promptkit.training.checks import check_run, is_memory_error, uses_bfloat16
-from promptkit.training.config import LoraSpec, Pair, SoftSpec, Trained, TrainProgress, TrainSpec
+from promptkit.training.config import LoraSpec, Pair, SoftSpec, Trained, TrainingConfig, TrainProgress
 from promptkit.training.dataset import encode
 from promptkit.training.first_pass import check_first_pass
 from promptkit.training.graceful_stop import stop_requested
@@ -44,7 +44,7 @@ def train(
     backend: LocalBackend,
     pairs: Sequence[Pair],
     dev: Sequence[Pair],
-    spec: TrainSpec,
+    spec: TrainingConfig,
     *,
     lora: LoraSpec | None,
     soft: SoftSpec | None,
@@ -86,7 +86,7 @@ def train(
 
     Example:
         >>> pairs = [Pair(Prompt(text="2 + 2 ="), " 4;")]  # doctest: +SKIP
-        >>> trained = train(backend, pairs, (), TrainSpec(), lora=LoraSpec(), soft=None, seed=0)  # doctest: +SKIP
+        >>> trained = train(backend, pairs, (), TrainingConfig(), lora=LoraSpec(), soft=None, seed=0)  # doctest: +SKIP
         >>> trained.lora.kind, trained.log.stopped  # doctest: +SKIP
         ('lora', 'epochs')
     """
@@ -153,12 +153,14 @@ def _own_randomness(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _settings(spec: TrainSpec, lora: LoraSpec | None, soft: SoftSpec | None, seed: int, bfloat16: bool) -> JSONObject:
+def _settings(
+    spec: TrainingConfig, lora: LoraSpec | None, soft: SoftSpec | None, seed: int, bfloat16: bool
+) -> JSONObject:
     """Everything beside base and data that decides the numbers of a run."""
     training = {name: value for name, value in dataclasses.asdict(spec).items() if name not in _MOVABLE}
     vectors: JSONObject | None = None
     if soft is not None:
-        vectors = {"kind": soft.kind, "tokens": soft.tokens, "start_text_ids": soft.start_text_ids}
+        vectors = {name: getattr(soft, name) for name in ("kind", "tokens", "start_text_ids", "rate")}
         if soft.start is not None:
             vectors["start"] = hashlib.sha256(np.ascontiguousarray(soft.start, np.float32).tobytes()).hexdigest()
     change = None if lora is None else dataclasses.asdict(lora)

@@ -20,7 +20,7 @@ from promptkit.training.targets import count_trained, find_targets, resolve_targ
 from promptkit.types import JSONObject, Weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 __all__ = ["LowRank"]
 
@@ -47,7 +47,6 @@ class LowRank:
         spec: The settings.
         steps: Optimiser steps of the whole run.
         seq2seq: Whether the model has an encoder and a decoder.
-        folder: Folder of the base model's weights.
 
     Attributes:
         parameters: What is trained, by name.
@@ -59,7 +58,7 @@ class LowRank:
         UnsupportedError: PEFT cannot change these layers, or would change others than those that are planned.
     """
 
-    def __init__(self, model: Any, spec: LoraSpec, *, steps: int, seq2seq: bool, folder: Path) -> None:
+    def __init__(self, model: Any, spec: LoraSpec, *, steps: int, seq2seq: bool) -> None:
         # Importing PEFT takes seconds, which a soft prompt alone should not cost.
         import peft
 
@@ -69,7 +68,6 @@ class LowRank:
             hint = "train for more epochs, with a smaller batch_size, or with variant='lora'"
             expected = f"at least {_LEAST_STEPS} optimiser steps, in which ranks are given up one after another"
             raise SettingError(error_message("adalora", of="LoraSpec", expected=expected, got=steps, hint=hint))
-        _check_loftq(model, spec)
         own = {id(parameter) for parameter in model.parameters()}
         targets = resolve_targets(model, spec.targets)
         layers = find_targets(model, targets)
@@ -79,8 +77,6 @@ class LowRank:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT warns of tied heads, which are never targets here
             self._peft: Any = _wrapped(peft, model, self._peft_config(peft))
-            if spec.init == "loftq":
-                peft.replace_lora_weights_loftq(self._peft, model_path=str(folder / "model.safetensors"))
         _check_wrapped(model, layers)
         fuse(model, _NAME)
         self._state_dict = peft.get_peft_model_state_dict
@@ -116,13 +112,14 @@ class LowRank:
 
     @property
     def groups(self) -> list[tuple[dict[str, nn.Parameter], float]]:
-        """Parameters by name with the factor of their learning rate."""
+        """Parameters by name with their peak learning rate."""
+        rate = self._spec.learning_rate
         values = {name: each for name, each in self.parameters.items() if ".lora_E." in name}
         if not values:
-            return [(self.parameters, 1.0)]
+            return [(self.parameters, rate)]
         widths = [len(each) for name, each in self.parameters.items() if ".lora_B." in name]
         vectors = {name: each for name, each in self.parameters.items() if name not in values}
-        return [(vectors, 1.0), (values, math.sqrt(sum(widths) / len(widths)))]
+        return [(vectors, rate), (values, rate * math.sqrt(sum(widths) / len(widths)))]
 
     def train(self, mode: bool) -> None:
         """Turns dropout on or off, on the input of the change alone; the base model has none in either."""
@@ -247,17 +244,3 @@ def _check_wrapped(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
             f"{len(found)} layers, of which {wrong[0]!r} differs; name other layers in targets, for example those of "
             "attention"
         )
-
-
-def _check_loftq(model: nn.Module, spec: LoraSpec) -> None:
-    if spec.init != "loftq":
-        return
-    if not torch.cuda.is_available():
-        hint = "there is no CUDA device here, on which alone 4-bit weights can be computed"
-        raise SettingError(error_message("init", of="LoraSpec", expected="'default'", got="loftq", hint=hint))
-    if not any(type(module).__name__ == "Linear4bit" for module in model.modules()):
-        hint = "LoftQ makes up for the error of a base in 4 bits, and this one is not"
-        raise SettingError(error_message("init", of="LoraSpec", expected="'default'", got="loftq", hint=hint))
-    if spec.variant not in ("lora", "rslora"):
-        expected = "'default' for this variant"
-        raise SettingError(error_message("init", of="LoraSpec", expected=expected, got=spec.variant))

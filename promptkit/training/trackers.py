@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptkit.training.config import TrainSpec
+from promptkit.training.config import TrainingConfig
 from promptkit.types import JSONObject
 
 __all__ = ["Tracker", "open_tracker"]
@@ -28,7 +28,7 @@ class Tracker:
     close: Callable[[], None]
 
 
-def open_tracker(spec: TrainSpec, settings: JSONObject) -> Tracker:
+def open_tracker(spec: TrainingConfig, settings: JSONObject) -> Tracker:
     """Opens the tracker that ``spec.report_to`` names.
 
     Args:
@@ -39,7 +39,7 @@ def open_tracker(spec: TrainSpec, settings: JSONObject) -> Tracker:
         The tracker; for "none" one that does nothing.
 
     Example:
-        >>> open_tracker(TrainSpec(), {}).log({"loss": 1.0}, 1)
+        >>> open_tracker(TrainingConfig(), {}).log({"loss": 1.0}, 1)
     """
     if spec.report_to == "tensorboard":
         return _tensorboard(spec, settings)
@@ -50,7 +50,7 @@ def open_tracker(spec: TrainSpec, settings: JSONObject) -> Tracker:
     return Tracker(lambda values, step: None, lambda: None)
 
 
-def _tensorboard(spec: TrainSpec, settings: JSONObject) -> Tracker:
+def _tensorboard(spec: TrainingConfig, settings: JSONObject) -> Tracker:
     writer: Any = importlib.import_module("torch.utils.tensorboard").SummaryWriter(spec.report_folder)
     writer.add_text("settings", "\n".join(f"    {name}: {value}" for name, value in sorted(settings.items())), 0)
 

@@ -16,7 +16,7 @@ from promptkit.backends.local.machine import count_cpus
 from promptkit.backends.local.threads import using_threads
 from promptkit.errors import ArtifactError, TrainingError, TrainingStopped
 from promptkit.training.checkpoints import Checkpoints, State, pack_curve, unpack_curve
-from promptkit.training.config import TrainProgress, TrainSpec
+from promptkit.training.config import TrainingConfig, TrainProgress
 from promptkit.training.dataset import Item, order
 from promptkit.training.graceful_stop import End
 from promptkit.training.learner import Learner
@@ -36,7 +36,7 @@ def draw_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "little")
 
 
-def rate(spec: TrainSpec, step: int, steps: int) -> float:
+def rate(spec: TrainingConfig, step: int, steps: int) -> float:
     """Computes the share of the peak learning rate that a step uses.
 
     Args:
@@ -48,7 +48,7 @@ def rate(spec: TrainSpec, step: int, steps: int) -> float:
         A number in (0, 1].
 
     Example:
-        >>> spec = TrainSpec(warmup=0.5, schedule="linear")
+        >>> spec = TrainingConfig(warmup=0.5, schedule="linear")
         >>> [rate(spec, step, 4) for step in (1, 2, 3, 4)]
         [0.5, 1.0, 1.0, 0.5]
     """
@@ -89,7 +89,7 @@ class Run:
         learner: Learner,
         items: Sequence[Item],
         dev: Sequence[Item],
-        spec: TrainSpec,
+        spec: TrainingConfig,
         seed: int,
         steps: int,
         store: Checkpoints | None,

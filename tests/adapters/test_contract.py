@@ -12,8 +12,8 @@ import pytest
 
 from promptkit import ChainOfThought, FewShot, ScriptedBackend, WindowStop, load_task
 from promptkit.adapters import PlanPredictor
-from promptkit.adapters.settings import settings
 from promptkit.backends.base import prompt_texts
+from promptkit.records import settings
 from promptkit.registry import register
 from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter

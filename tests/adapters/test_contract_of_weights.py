@@ -13,7 +13,7 @@ import pytest
 import promptkit as pk
 from promptkit import ArtifactError, FewShot, LoRA, SoftPrompt, load_task
 from promptkit.adapters import PlanPredictor
-from promptkit.adapters.settings import settings
+from promptkit.records import settings
 from promptkit.registry import register
 from promptkit.tasks.task import Task
 from promptkit.testing import CONTRACT, Case, check_adapter

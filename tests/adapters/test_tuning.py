@@ -29,7 +29,9 @@ from promptkit import (
 )
 from promptkit.adapters import PlanPredictor, adapter_from_settings, adapter_settings
 from promptkit.adapters.tuning import training_pairs
+from promptkit.records import field_names
 from promptkit.tasks import render, render_answer
+from promptkit.training import LoraSpec, TrainingConfig
 from promptkit.types import Example, Query, Weights
 
 TASK = load_task("tone")
@@ -278,6 +280,25 @@ def test_settings_round_trip_although_two_things_are_called_kind() -> None:
     assert adapter_from_settings(TASK, json.loads(json.dumps(adapter_settings(low)))) == low
 
 
+def test_every_setting_of_training_is_one_of_each_strategy_and_reaches_it() -> None:
+    given: dict[str, Any] = {
+        "epochs": 2, "batch_size": 3, "accumulate": 4, "batch_tokens": 99, "patience": None, "eval_every": 7,
+        "max_minutes": 1.5, "precision": "float32", "schedule": "linear", "warmup": 0.5, "weight_decay": 0.25,
+        "clip": 2.0, "checkpoint_every": 9, "report_to": "wandb", "report_folder": "curves",
+    }  # fmt: skip
+    assert set(given) == set(field_names(TrainingConfig))
+    for adapter in (LoRA(TASK, **given), SoftPrompt(TASK, **given)):
+        assert adapter.tuning().train == TrainingConfig(**given)
+        assert adapter_settings(adapter).items() >= given.items()
+    low = LoRA(TASK, rank=3, variant="adalora", init_rank=6, orthogonality=0.1, learning_rate=0.5).tuning().lora
+    assert low == LoraSpec(rank=3, variant="adalora", init_rank=6, orthogonality=0.1, learning_rate=0.5)
+
+
+def test_settings_that_were_saved_with_fewer_names_still_work() -> None:
+    old = {"kind": "lora", "rank": 2, "epochs": 3, "learning_rate": 0.01, "targets": ["q_proj"], "precision": "auto"}
+    assert adapter_from_settings(TASK, old) == LoRA(TASK, rank=2, epochs=3, learning_rate=0.01, targets=("q_proj",))
+
+
 @pytest.mark.parametrize(
     "build, message",
     [
@@ -290,7 +311,7 @@ def test_settings_round_trip_although_two_things_are_called_kind() -> None:
         (lambda: LoRA(TASK, variant="pissa"), "variant must be 'lora', 'rslora', 'dora' or 'adalora'"),
         (lambda: LoRA(TASK, targets=[]), "targets must be"),
         (lambda: LoRA(TASK, dropout=1.0), "dropout must be less than 1"),
-        (lambda: LoRA(TASK, teacher=1), "setting must be one of 'task', 'rank'"),
+        (lambda: LoRA(TASK, teacher=1), "setting must be one of 'task', 'soft_prompt'"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(build: Callable[[], Any], message: str) -> None:

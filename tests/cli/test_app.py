@@ -16,7 +16,21 @@ from promptkit.data import DataWarning
 
 from .conftest import Run
 
-COMMANDS = ["tasks", "new", "predict", "eval", "vote", "compare", "estimate", "export", "chat", "demo", "doctor"]
+COMMANDS = [
+    "tasks",
+    "new",
+    "fit",
+    "climb",
+    "predict",
+    "eval",
+    "vote",
+    "compare",
+    "estimate",
+    "export",
+    "chat",
+    "demo",
+    "doctor",
+]
 
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:

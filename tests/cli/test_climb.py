@@ -107,7 +107,7 @@ def test_several_tasks_are_climbed_one_after_the_other(run, task, model, tmp_pat
     ("arguments", "code", "message"),
     [
         (["climb"], 2, "must be given, or --config with a file that has one"),
-        (["climb", "apples", "--target", "good"], 2, "must be METRIC=X"),
+        (["climb", "apples", "--target", "good"], 2, "must be a number or NAME=X"),
         (["climb", "apples", "tone", "apples"], 2, "must have different names"),
         (["climb", "apples", "tone", "--data", "apples"], 2, "is of one task only"),
         (["climb", "apples", "--resume"], 2, "needs --folder"),

@@ -43,7 +43,17 @@ def test_a_plan_is_a_few_lines(run: Run, falcon: str) -> None:
 
 
 def test_machines_get_json(run: Run, falcon: str) -> None:
-    arguments = ["--strategy", "soft_prompt", "--tokens", "20", "--kind", "prefix", "--dtype", "bfloat16", "--json"]
+    arguments = [
+        "--strategy",
+        "soft_prompt",
+        "--tokens",
+        "20",
+        "--soft-kind",
+        "prefix",
+        "--dtype",
+        "bfloat16",
+        "--json",
+    ]
     told = json.loads(run("estimate", "--model", falcon, *arguments).out)
     assert told["trainable_parameters"] == 20 * 2 * 24 * 2048
     assert told["memory_bytes"] == 2 * told["base_parameters"] + 16 * told["trainable_parameters"]

@@ -77,7 +77,7 @@ def test_a_server_that_refuses_the_key_is_told_once_with_its_count(
 def test_compare_tells_of_each_arm_that_it_asked(
     run: Run, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, task = pk.load_examples(task), pk.load_task(task)
+    data, known = pk.load_examples(task), pk.load_task(task)
 
     def answer(request: pk.Request, index: int) -> str:
         if (request.prompt.text or "").count("Question: ") > 2:  # two demonstrations
@@ -87,7 +87,7 @@ def test_compare_tells_of_each_arm_that_it_asked(
     backend = pk.ScriptedBackend(answer)
     monkeypatch.setitem(vars(pk), "LocalBackend", lambda name: backend)
     for shots in (1, 2):
-        pk.FewShot(task, shots=shots).fit(data.train, backend).save(tmp_path / f"with-{shots}")
+        pk.FewShot(known, shots=shots).fit(data.train, backend).save(tmp_path / f"with-{shots}")
     outcome = run("compare", str(tmp_path / "with-1"), str(tmp_path / "with-2"), "--data", task, "--json")
     assert outcome.code == FAILED
     assert outcome.err == "error: with-2: 5 of 5 questions could not be answered\n  5 x HTTP 503\n"

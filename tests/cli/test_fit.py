@@ -37,7 +37,8 @@ def test_a_prompt_is_fitted_saved_and_used(
 
 
 @pytest.mark.parametrize(
-    "strategy", [("soft_prompt", "--tokens", "3", "--kind", "prefix"), ("lora", "--rank", "2", "--soft-prompt", "2")]
+    "strategy",
+    [("soft_prompt", "--tokens", "3", "--soft-kind", "prefix"), ("lora", "--rank", "2", "--soft-prompt", "2")],
 )
 def test_weights_are_fitted_saved_and_used(
     run: Run, task: str, folder: str, tmp_path: Path, strategy: tuple[str, ...]

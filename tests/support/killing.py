@@ -101,13 +101,13 @@ def training(model: str, folder: Path, kills: int) -> dict[str, object]:
     import peft  # noqa: F401  # before the fork, so that children need not import it
 
     from promptkit.backends.local.backend import LocalBackend
-    from promptkit.training import LoraSpec, Pair, SoftSpec, TrainSpec, train
+    from promptkit.training import LoraSpec, Pair, SoftSpec, TrainingConfig, train
     from promptkit.types import Prompt
 
     torch.set_num_threads(1)
     backend = LocalBackend(model, device="cpu")
     pairs = [Pair(Prompt(text=f"Number {n}" + " and so on" * (n % 7)), f" is {n % 3}") for n in range(26)]
-    spec = TrainSpec(epochs=8, batch_size=4, learning_rate=5e-3, checkpoint_every=3, patience=None)
+    spec = TrainingConfig(epochs=8, batch_size=4, checkpoint_every=3, patience=None, precision="float32")
 
     def work(where: Path | None) -> Callable[[Callable[[str], None]], None]:
         def run(tell: Callable[[str], None]) -> None:
@@ -118,7 +118,7 @@ def training(model: str, folder: Path, kills: int) -> dict[str, object]:
                 pairs[:20],
                 pairs[20:],
                 spec,
-                lora=LoraSpec(rank=2, dropout=0.2),
+                lora=LoraSpec(rank=2, dropout=0.2, learning_rate=5e-3),
                 soft=SoftSpec(tokens=3),
                 seed=0,
                 checkpoint=where,

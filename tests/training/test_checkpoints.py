@@ -13,22 +13,22 @@ import torch
 
 from promptkit.artifacts import load_folder
 from promptkit.errors import ArtifactError, SettingError, TrainingError, TrainingStopped
-from promptkit.training import LoraSpec, SoftSpec, Trained, TrainSpec, train
+from promptkit.training import LoraSpec, SoftSpec, Trained, TrainingConfig, train
 from promptkit.training.checkpoints import Checkpoints, State, pack_curve, unpack_curve
 from promptkit.training.graceful_stop import stop_requested
 from promptkit.training.learner import Learner
 
-SPEC = TrainSpec(epochs=3, batch_size=4, learning_rate=5e-3, checkpoint_every=4, patience=None)
+SPEC = TrainingConfig(epochs=3, batch_size=4, checkpoint_every=4, patience=None, precision="float32")
 RUN = {"base model": "b", "data": "d", "settings": "s"}
 WAYS: dict[str, dict[str, Any]] = {
-    "both": {"lora": LoraSpec(rank=2, dropout=0.2), "soft": SoftSpec(tokens=3)},
-    "adalora": {"lora": LoraSpec(rank=2, variant="adalora", dropout=0.2), "soft": None},
-    "ptuning": {"lora": None, "soft": SoftSpec(kind="ptuning", tokens=3)},
+    "both": {"lora": LoraSpec(rank=2, dropout=0.2, learning_rate=5e-3), "soft": SoftSpec(tokens=3)},
+    "adalora": {"lora": LoraSpec(rank=2, variant="adalora", dropout=0.2, learning_rate=5e-3), "soft": None},
+    "ptuning": {"lora": None, "soft": SoftSpec(kind="ptuning", tokens=3, learning_rate=5e-3)},
 }
 
 
 def fit(
-    backend: Any, pairs: Any, folder: Path | None, way: str = "both", spec: TrainSpec = SPEC, **more: Any
+    backend: Any, pairs: Any, folder: Path | None, way: str = "both", spec: TrainingConfig = SPEC, **more: Any
 ) -> Trained:
     arguments = {"seed": 0, **WAYS[way], **more}
     return train(backend, pairs(20), pairs(6, first=20), spec, checkpoint=folder, **arguments)
@@ -79,13 +79,13 @@ def test_a_finished_run_is_not_trained_again(backend_of, pairs, tmp_path, monkey
 def test_a_run_that_time_cut_short_goes_on_when_given_more(backend_of, pairs, tmp_path) -> None:
     backend = backend_of("llama")
     wanted = fit(backend, pairs, None)
-    short = TrainSpec(**{**_fields(SPEC), "max_minutes": 1e-6})
+    short = TrainingConfig(**{**_fields(SPEC), "max_minutes": 1e-6})
     assert fit(backend, pairs, tmp_path, spec=short).log.steps == 1
     found = fit(backend, pairs, tmp_path)
     assert (found.lora, found.log.loss) == (wanted.lora, wanted.log.loss)
 
 
-def _fields(spec: TrainSpec) -> dict[str, Any]:
+def _fields(spec: TrainingConfig) -> dict[str, Any]:
     import dataclasses
 
     return dataclasses.asdict(spec)
@@ -170,7 +170,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(backend_of, pai
     [
         ({"seed": 1}, "another settings"),
         ({"lora": LoraSpec(rank=3)}, "another settings"),
-        ({"spec": TrainSpec(epochs=4, batch_size=4)}, "another settings"),
+        ({"spec": TrainingConfig(epochs=4, batch_size=4, precision="float32")}, "another settings"),
         ({"soft": None}, "another settings"),
     ],
 )

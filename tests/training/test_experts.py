@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 import promptkit as pk
 from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import SettingError, UnsupportedError
-from promptkit.training import LoraSpec, Pair, Trained, TrainSpec, train
+from promptkit.training import LoraSpec, Pair, Trained, TrainingConfig, train
 from promptkit.training import first_pass as first_pass_module
 from promptkit.training.experts import left_out, taken_for_experts
 from promptkit.training.lora import LowRank
@@ -74,7 +75,7 @@ def build(tmp_path: Path, make_tokenizer: Callable[..., Any]) -> Callable[..., P
 
 
 def learn(backend: LocalBackend, pairs: list[Pair], lora: LoraSpec, steps: list[int] | None = None) -> Trained:
-    spec = TrainSpec(epochs=1, batch_size=4, learning_rate=0.02)
+    spec, lora = TrainingConfig(epochs=1, batch_size=4, precision="float32"), replace(lora, learning_rate=0.02)
     return train(
         backend, pairs, (), spec, lora=lora, soft=None, seed=0,
         progress=lambda step, *_: None if steps is None else steps.append(step),
@@ -259,7 +260,7 @@ def test_the_check_changes_no_number_of_a_training(
     variant: Any, build: Callable[..., Path], pairs: Callable[..., list[Pair]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, spec = LocalBackend(build("llama"), device="cpu"), LoraSpec(rank=2, variant=variant, dropout=0.1)
-    training = TrainSpec(epochs=10, batch_size=4)
+    training = TrainingConfig(epochs=10, batch_size=4, precision="float32")
     found = []
     for check in (first_pass_module.check_first_pass, lambda *_, **__: None):
         monkeypatch.setattr("promptkit.training.loop.check_first_pass", check)

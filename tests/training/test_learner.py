@@ -14,7 +14,7 @@ import torch
 from promptkit.artifacts.weights import weights_to_files
 from promptkit.backends.local.backend import LocalBackend
 from promptkit.errors import UnsupportedError
-from promptkit.training import LoraSpec, SoftSpec, TrainSpec
+from promptkit.training import LoraSpec, SoftSpec, TrainingConfig
 from promptkit.training.dataset import Item, encode
 from promptkit.training.learner import Learner, learning
 from promptkit.types import Prompt, Request, Weights
@@ -38,7 +38,7 @@ LORA = {
 @contextmanager
 def moved(backend: LocalBackend, *, batch_size: int = 3, **what: Any) -> Iterator[Learner]:
     """A learner whose numbers are no longer those of the start, at which low-rank changes change nothing."""
-    spec = TrainSpec(batch_size=batch_size)
+    spec = TrainingConfig(batch_size=batch_size, precision="float32")
     what = {"lora": None, "soft": None} | what
     torch.manual_seed(5)
     with learning(backend, spec, steps=20, bfloat16=False, **what) as learner:

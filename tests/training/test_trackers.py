@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from promptkit.training import LoraSpec, TrainSpec, checks, trackers, train
+from promptkit.training import LoraSpec, TrainingConfig, checks, trackers, train
 
 
 def run(backend: Any, pairs: Any, **settings: Any) -> Any:
-    spec = TrainSpec(epochs=2, batch_size=4, **settings)
+    spec = TrainingConfig(epochs=2, batch_size=4, **settings)
     return train(backend, pairs(8), pairs(4), spec, lora=LoraSpec(rank=2), soft=None, seed=0).log
 
 

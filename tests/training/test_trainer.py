@@ -19,25 +19,25 @@ from promptkit.errors import (
     SettingError,
     TrainingError,
 )
-from promptkit.training import LoraSpec, Pair, SoftSpec, Trained, TrainSpec, checks, train
+from promptkit.training import LoraSpec, Pair, SoftSpec, Trained, TrainingConfig, checks, train
 from promptkit.training.learner import Learner
 from promptkit.training.trainer import rate
 from promptkit.types import Prompt, Request
 
-FAST = TrainSpec(epochs=4, batch_size=4, learning_rate=5e-3, soft_learning_rate=0.3)
+FAST = TrainingConfig(epochs=4, batch_size=4, precision="float32")
 WAYS: dict[str, dict[str, Any]] = {
-    "prompt": {"soft": SoftSpec(tokens=4)},
-    "ptuning": {"soft": SoftSpec(kind="ptuning", tokens=4)},
-    "prefix": {"soft": SoftSpec(kind="prefix", tokens=4)},
-    "lora": {"lora": LoraSpec(rank=4, dropout=0.1)},
-    "rslora": {"lora": LoraSpec(rank=4, variant="rslora", targets="attention")},
-    "dora": {"lora": LoraSpec(rank=4, variant="dora", targets="attention")},
-    "adalora": {"lora": LoraSpec(rank=2, variant="adalora")},
-    "both": {"lora": LoraSpec(rank=4), "soft": SoftSpec(tokens=4)},
+    "prompt": {"soft": SoftSpec(tokens=4, learning_rate=0.3)},
+    "ptuning": {"soft": SoftSpec(kind="ptuning", tokens=4, learning_rate=5e-3)},
+    "prefix": {"soft": SoftSpec(kind="prefix", tokens=4, learning_rate=0.3)},
+    "lora": {"lora": LoraSpec(rank=4, dropout=0.1, learning_rate=5e-3)},
+    "rslora": {"lora": LoraSpec(rank=4, variant="rslora", targets="attention", learning_rate=5e-3)},
+    "dora": {"lora": LoraSpec(rank=4, variant="dora", targets="attention", learning_rate=5e-3)},
+    "adalora": {"lora": LoraSpec(rank=2, variant="adalora", learning_rate=5e-3)},
+    "both": {"lora": LoraSpec(rank=4, learning_rate=5e-3), "soft": SoftSpec(tokens=4, learning_rate=0.3)},
 }
 
 
-def fit(backend: LocalBackend, pairs: Any, way: str = "lora", spec: TrainSpec = FAST, **more: Any) -> Trained:
+def fit(backend: LocalBackend, pairs: Any, way: str = "lora", spec: TrainingConfig = FAST, **more: Any) -> Trained:
     chosen = {"lora": None, "soft": None, "seed": 0} | WAYS[way] | more
     return train(backend, pairs(24), pairs(9, first=24), spec, **chosen)
 
@@ -65,7 +65,7 @@ def test_training_lowers_the_loss_and_gives_weights_that_the_backend_takes(backe
 @pytest.mark.parametrize("way", ["both", "adalora", "prefix", "ptuning"])
 def test_refitting_gives_the_same_bits(backend_of, pairs, way) -> None:
     backend = backend_of("llama")
-    spec = TrainSpec(epochs=2, batch_size=4, learning_rate=5e-3)
+    spec = TrainingConfig(epochs=2, batch_size=4, precision="float32")
     torch.manual_seed(1)
     first = fit(backend, pairs, way, spec)
     torch.manual_seed(2)
@@ -80,7 +80,7 @@ def test_the_global_generator_is_left_as_it_was(backend_of, pairs) -> None:
     torch.manual_seed(3)
     wanted = torch.rand(3)
     torch.manual_seed(3)
-    fit(backend_of("llama"), pairs, spec=TrainSpec(epochs=1, batch_size=8))
+    fit(backend_of("llama"), pairs, spec=TrainingConfig(epochs=1, batch_size=8, precision="float32"))
     assert torch.equal(torch.rand(3), wanted)
 
 
@@ -89,7 +89,13 @@ def test_other_architectures_learn_too(backend_of, pairs, kind) -> None:
     backend = backend_of(kind)
     # The tiny t5 starts at a loss of 18 and takes a while to come down.
     trained = train(
-        backend, pairs(12, end=True), pairs(6, end=True), FAST, lora=LoraSpec(rank=4), soft=SoftSpec(tokens=3), seed=0
+        backend,
+        pairs(12, end=True),
+        pairs(6, end=True),
+        FAST,
+        lora=LoraSpec(rank=4, learning_rate=5e-3),
+        soft=SoftSpec(tokens=3, learning_rate=0.3),
+        seed=0,
     )
     assert trained.log.dev[-1][1] < trained.log.dev[0][1] - 0.2
     assert trained.lora is not None and trained.soft_prompt is not None
@@ -101,8 +107,8 @@ def test_an_answer_can_be_learned_by_heart_and_generated(backend_of) -> None:
     backend = backend_of("llama")
     prompt = Prompt(text="Review: dull.\nLabel:")
     one = [Pair(prompt, " negative", end=True)]
-    spec = TrainSpec(epochs=40, learning_rate=1e-2, warmup=0.1)
-    trained = train(backend, one, (), spec, lora=LoraSpec(alpha=32), soft=None, seed=0)
+    spec = TrainingConfig(epochs=40, warmup=0.1, precision="float32")
+    trained = train(backend, one, (), spec, lora=LoraSpec(alpha=32, learning_rate=1e-2), soft=None, seed=0)
     assert trained.log.dev == () and trained.log.best_step == 40
     reply = backend.generate([Request(prompt, lora=trained.lora), Request(prompt)])
     assert (reply[0].completions[0].text, reply[0].completions[0].finish) == (" negative", "eos")
@@ -113,8 +119,8 @@ def test_an_answer_can_be_learned_by_heart_and_generated(backend_of) -> None:
 def test_vectors_start_where_they_are_told_to(backend_of, pairs, kind) -> None:
     backend = backend_of("llama")
     ids = tuple(backend._codec.content("Review: a fine film"))
-    by_text = SoftSpec(kind=kind, tokens=len(ids), start_text_ids=ids)
-    tiny_step = TrainSpec(epochs=1, batch_size=64, learning_rate=1e-9, soft_learning_rate=1e-9)
+    by_text = SoftSpec(kind=kind, tokens=len(ids), start_text_ids=ids, learning_rate=1e-9)
+    tiny_step = TrainingConfig(epochs=1, batch_size=64, precision="float32")
     found = fit(backend, pairs, spec=tiny_step, lora=None, soft=by_text).soft_prompt
     assert found is not None
     if kind == "prefix":
@@ -123,7 +129,7 @@ def test_vectors_start_where_they_are_told_to(backend_of, pairs, kind) -> None:
     else:
         wanted = backend.model.get_input_embeddings().weight.detach()[list(ids)]
     np.testing.assert_allclose(found.tensors["prompt_embeddings"], wanted.numpy(), atol=1e-6)
-    again = SoftSpec(kind=kind, tokens=len(ids), start=wanted.numpy())
+    again = SoftSpec(kind=kind, tokens=len(ids), start=wanted.numpy(), learning_rate=1e-9)
     second = fit(backend, pairs, spec=tiny_step, lora=None, soft=again)
     np.testing.assert_allclose(second.soft_prompt.tensors["prompt_embeddings"], wanted.numpy(), atol=1e-6)
 
@@ -131,18 +137,25 @@ def test_vectors_start_where_they_are_told_to(backend_of, pairs, kind) -> None:
 def test_random_vectors_have_the_scale_of_the_models_own(backend_of, pairs) -> None:
     backend = backend_of("llama")
     words = backend.model.get_input_embeddings().weight.detach()
-    still = TrainSpec(epochs=1, batch_size=64, soft_learning_rate=1e-9)
-    found = fit(backend, pairs, spec=still, lora=None, soft=SoftSpec(tokens=100)).soft_prompt
+    still = TrainingConfig(epochs=1, batch_size=64, precision="float32")
+    found = fit(backend, pairs, spec=still, lora=None, soft=SoftSpec(tokens=100, learning_rate=1e-9)).soft_prompt
     assert float(np.std(found.tensors["prompt_embeddings"])) == pytest.approx(float(words.std()), rel=0.1)
 
 
 def test_the_best_step_on_dev_is_kept_and_patience_stops(backend_of, pairs) -> None:
-    spec = TrainSpec(epochs=30, batch_size=4, learning_rate=0.05, patience=2, schedule="constant", warmup=0.0)
+    spec = TrainingConfig(epochs=30, batch_size=4, patience=2, schedule="constant", warmup=0.0, precision="float32")
     backend = backend_of("llama")
     dev = [Pair(pair.prompt, " something else entirely") for pair in pairs(6, first=30)]  # gets worse soon
     seen: list[float] = []
     trained = train(
-        backend, pairs(16), dev, spec, lora=LoraSpec(), soft=None, seed=0, progress=lambda *now: seen.append(now[2])
+        backend,
+        pairs(16),
+        dev,
+        spec,
+        lora=LoraSpec(learning_rate=0.05),
+        soft=None,
+        seed=0,
+        progress=lambda *now: seen.append(now[2]),
     )
     log = trained.log
     losses = dict(log.dev)
@@ -161,7 +174,7 @@ def _score(pair: Pair, lora: Any) -> Any:
 
 
 def test_adalora_keeps_as_many_ranks_as_were_asked_for(backend_of, pairs) -> None:
-    for spec in (FAST, TrainSpec(epochs=40, batch_size=4, max_minutes=1e-6)):
+    for spec in (FAST, TrainingConfig(epochs=40, batch_size=4, max_minutes=1e-6, precision="float32")):
         lora = fit(backend_of("llama"), pairs, "adalora", spec).lora
         values = [tensor for name, tensor in lora.tensors.items() if name.endswith("lora_E")]
         assert {len(each) for each in values} == {3}
@@ -169,7 +182,9 @@ def test_adalora_keeps_as_many_ranks_as_were_asked_for(backend_of, pairs) -> Non
 
 
 def test_time_limits_end_a_run_in_good_order(backend_of, pairs) -> None:
-    log = fit(backend_of("llama"), pairs, spec=TrainSpec(epochs=40, max_minutes=1e-6)).log
+    log = fit(
+        backend_of("llama"), pairs, spec=TrainingConfig(epochs=40, batch_size=16, max_minutes=1e-6, precision="float32")
+    ).log
     assert (log.stopped, log.steps) == ("max_minutes", 1)
     assert [step for step, _ in log.dev] == [0, 1]
 
@@ -184,7 +199,7 @@ def test_progress_tells_step_total_loss_and_time_left(backend_of, pairs) -> None
 
 def test_fits_of_two_threads_do_not_disturb_each_other(backend_of, pairs) -> None:
     backend = backend_of("llama")
-    spec = TrainSpec(epochs=2, batch_size=4)
+    spec = TrainingConfig(epochs=2, batch_size=4, precision="float32")
     wanted = fit(backend, pairs, "lora", spec)
     found: list[Trained] = []
     threads = [threading.Thread(target=lambda: found.append(fit(backend, pairs, "lora", spec))) for _ in range(2)]
@@ -198,7 +213,7 @@ def test_fits_of_two_threads_do_not_disturb_each_other(backend_of, pairs) -> Non
 @pytest.mark.skipif(not checks.bfloat16_is_real(torch.device("cpu")), reason="this processor has no bfloat16")
 def test_bfloat16_learns_where_it_is_real(backend_of, pairs) -> None:
     plain, rounded = (
-        fit(backend_of("llama"), pairs, "both", TrainSpec(epochs=2, batch_size=4, precision=precision)).log
+        fit(backend_of("llama"), pairs, "both", TrainingConfig(epochs=2, batch_size=4, precision=precision)).log
         for precision in ("float32", "auto")
     )
     assert plain.loss != rounded.loss
@@ -219,7 +234,6 @@ def test_bfloat16_learns_where_it_is_real(backend_of, pairs) -> None:
         ({"soft": SoftSpec(tokens=1, start_text_ids=(10**6,))}, SettingError, "start_text_ids must be token ids below"),
         ({"lora": LoraSpec(targets=("q_porj",))}, SettingError, "did you mean 'q_proj'"),
         ({"lora": LoraSpec(variant="adalora")}, SettingError, "adalora must be at least 10 optimiser steps, .* got 2"),
-        ({"lora": LoraSpec(init="loftq")}, SettingError, "init must be 'default', got 'loftq'; there is no CUDA"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(backend_of, pairs, monkeypatch, given, error, message) -> None:
@@ -228,7 +242,9 @@ def test_what_cannot_work_is_refused_before_training(backend_of, pairs, monkeypa
     arguments = {"pairs": pairs(8), "dev": (), "lora": LoraSpec(), "soft": None, "seed": 0} | given
     learned, dev = arguments.pop("pairs"), arguments.pop("dev")
     with pytest.raises(error, match=message):
-        train(backend_of("llama"), learned, dev, TrainSpec(epochs=2), **arguments)
+        train(
+            backend_of("llama"), learned, dev, TrainingConfig(epochs=2, batch_size=16, precision="float32"), **arguments
+        )
 
 
 def test_bfloat16_that_would_be_pretended_is_refused(backend_of, pairs, monkeypatch) -> None:
@@ -236,8 +252,10 @@ def test_bfloat16_that_would_be_pretended_is_refused(backend_of, pairs, monkeypa
     with pytest.raises(
         SettingError, match=r"precision must be 'float32' or 'auto', got 'bfloat16'; this cpu would only"
     ):
-        fit(backend_of("llama"), pairs, spec=TrainSpec(precision="bfloat16"))
-    assert fit(backend_of("llama"), pairs, spec=TrainSpec(epochs=1, precision="auto")).log.steps == 2
+        fit(backend_of("llama"), pairs, spec=TrainingConfig(precision="bfloat16"))
+    assert (
+        fit(backend_of("llama"), pairs, spec=TrainingConfig(epochs=1, batch_size=16, precision="auto")).log.steps == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -248,7 +266,7 @@ def test_a_tracker_that_is_not_installed_is_named_before_training(
 ) -> None:
     monkeypatch.setattr(checks.importlib.util, "find_spec", lambda package: None if package == name else object())
     with pytest.raises(MissingExtraError, match=rf"package '{name}' must be installed.*pip install {library}$"):
-        fit(backend_of("llama"), pairs, spec=TrainSpec(report_to=name))
+        fit(backend_of("llama"), pairs, spec=TrainingConfig(report_to=name, precision="float32"))
 
 
 @pytest.mark.parametrize(("where", "step"), [("loss", 3), ("gradient", 2), ("dev loss", 6)])
@@ -294,7 +312,7 @@ def test_too_little_memory_is_explained(backend_of, pairs, monkeypatch) -> None:
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 @pytest.mark.parametrize(("warmup", "steps"), [(0.0, 1), (0.0, 7), (0.3, 10), (0.99, 5)])
 def test_the_learning_rate_rises_then_falls_and_is_never_0(schedule, warmup, steps) -> None:
-    rates = [rate(TrainSpec(warmup=warmup, schedule=schedule), step, steps) for step in range(1, steps + 1)]
+    rates = [rate(TrainingConfig(warmup=warmup, schedule=schedule), step, steps) for step in range(1, steps + 1)]
     assert max(rates) == 1.0
     assert min(rates) > 0
     top = rates.index(1.0)

@@ -16,7 +16,7 @@ import transformers
 from promptkit.backends.local.backend import LocalBackend
 from promptkit.backends.local.model import load_model
 from promptkit.errors import BackendError, UnsupportedError
-from promptkit.training import Pair, SoftSpec, TrainSpec, train
+from promptkit.training import Pair, SoftSpec, TrainingConfig, train
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest, Weights
 
 TEXTS = ["Question: Jane has 2 apples. She bought 3 more.\nAnswer:", "Review: a fine film.\nLabel:", "Review: dull."]
@@ -324,7 +324,15 @@ def test_a_prefix_is_refused_to_a_model_without_keys_and_values(small: Callable[
     model = backend(small(kind))
     pairs = [Pair(Prompt(text=TEXTS[1]), " positive")]
     with pytest.raises(UnsupportedError, match="keep their keys and values"):
-        train(model, pairs, (), TrainSpec(), lora=None, soft=SoftSpec(kind="prefix", tokens=2), seed=0)
+        train(
+            model,
+            pairs,
+            (),
+            TrainingConfig(precision="float32"),
+            lora=None,
+            soft=SoftSpec(kind="prefix", tokens=2),
+            seed=0,
+        )
     config = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}
     tensors = {"prompt_embeddings": np.zeros((2, 128), np.float32)}
     with pytest.raises(UnsupportedError, match="keep their keys and values"):

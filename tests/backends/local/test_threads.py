@@ -18,7 +18,7 @@ from promptkit.backends.local.backend import LocalBackend
 from promptkit.backends.local.machine import Cpus
 from promptkit.backends.local.threads import ThreadChoice, Timing, better_count, choose_threads, measure, using_threads
 from promptkit.errors import BackendError, SettingError
-from promptkit.training import LoraSpec, Pair, TrainSpec, loop, train
+from promptkit.training import LoraSpec, Pair, TrainingConfig, loop, train
 from promptkit.training import trainer as run
 from promptkit.types import Prompt, Request, Sampling, ScoreRequest
 
@@ -225,7 +225,9 @@ def test_all_work_is_done_with_the_threads_that_were_given(tiny: Callable[..., P
     backend.score([ScoreRequest(Prompt(text="Review:"), (" dull",))])
     list(backend.stream(ASK[0]))
     pairs = [Pair(Prompt(text="Review: dull.\nLabel:"), " negative")] * 2
-    train(backend, pairs, pairs, TrainSpec(epochs=1), lora=LoraSpec(rank=2), soft=None, seed=0)
+    train(
+        backend, pairs, pairs, TrainingConfig(epochs=1, precision="float32"), lora=LoraSpec(rank=2), soft=None, seed=0
+    )
     assert len(seen) > 10 and set(seen) == {1}
     assert torch.get_num_threads() == 4
 
@@ -238,16 +240,28 @@ def test_a_resumed_training_keeps_its_number_of_threads(
     pairs = [Pair(Prompt(text="Review: dull.\nLabel:"), " negative")] * 4
     settings: dict[str, Any] = {"lora": LoraSpec(rank=2), "soft": None, "seed": 0, "checkpoint": tmp_path / "run"}
     backends = {count: with_threads(tiny("llama"), count) for count in (1, 2)}
-    log = train(backends[2], pairs, (), TrainSpec(epochs=1, batch_size=2, max_minutes=1e-9), **settings).log
+    log = train(
+        backends[2],
+        pairs,
+        (),
+        TrainingConfig(epochs=1, batch_size=2, max_minutes=1e-9, precision="float32"),
+        **settings,
+    ).log
     assert (log.steps, log.stopped) == (1, "max_minutes")
     seen.clear()
-    train(backends[1], pairs, (), TrainSpec(epochs=1, batch_size=2), **settings)
+    train(backends[1], pairs, (), TrainingConfig(epochs=1, batch_size=2, precision="float32"), **settings)
     assert set(seen) == {2} and torch.get_num_threads() == 4
     settings["checkpoint"] = tmp_path / "elsewhere"  # where no more than one may be used, as many as the backend chose
-    train(backends[2], pairs, (), TrainSpec(epochs=1, batch_size=2, max_minutes=1e-9), **settings)
+    train(
+        backends[2],
+        pairs,
+        (),
+        TrainingConfig(epochs=1, batch_size=2, max_minutes=1e-9, precision="float32"),
+        **settings,
+    )
     monkeypatch.setattr(run, "count_cpus", lambda: Cpus(64, 1, None))
     seen.clear()
-    train(backends[1], pairs, (), TrainSpec(epochs=1, batch_size=2), **settings)
+    train(backends[1], pairs, (), TrainingConfig(epochs=1, batch_size=2, precision="float32"), **settings)
     assert set(seen) == {1}
 
 
