@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 _INHERITED = frozenset(dir(BaseModel))
 _ModelType: Any = type(BaseModel)
-_CHECKED = re.compile(r"Annotated\[([^,]+), Field\([^()]*\)\]")
+_CHECKED = re.compile(r"Annotated\[((?:[^\[\],]|\[[^\[\]]*\])+), Field\([^()]*\)\]")
 
 
 class DocumentedType(type):

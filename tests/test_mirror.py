@@ -10,6 +10,10 @@ from tests.support import ROOT
 
 # Files that test no single module, with the guarantee that they are about.
 CROSS_CUTTING = {
+    "cli/test_bad_rows.py": "rows that cannot be used are told one a line",
+    "examples/test_extending.py": "pieces of third parties work everywhere, from one short file each",
+    "parsing/test_fragments.py": "a part of a number, label or text is never read as the answer",
+    "test_docs.py": "what the documentation shows is what the code does",
     "adapters/test_contract.py": "every strategy keeps the contract, and every check of the contract can fail",
     "adapters/test_contract_of_weights.py": "strategies that learn weights keep the contract too",
     "assistants/test_typed_local.py": "200 typed answers of the reference model are valid",
