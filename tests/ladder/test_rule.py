@@ -14,7 +14,7 @@ from promptkit.ladder.rule import DecisionRule
 def test_climb_the_yaml_file_and_the_help_have_the_defaults_of_the_rule() -> None:
     rule, parameters = DecisionRule(), inspect.signature(pk.climb).parameters
     command: Any = typer.main.get_command(app).commands["climb"]  # type: ignore[attr-defined]
-    helped = {option.name: option.help for option in command.params}
+    helped = {option.name: getattr(option, "help", "") for option in command.get_params(typer.Context(command))}
     for name, default in rule:
         assert parameters[name].default == default == ClimbConfig.model_fields[name].default
         assert f"Default: {default:g}." in helped[name], name
