@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(DOCS.parent / "examples"))  # chat_server.py
 BLOCK = re.compile(r"^```(?P<kind>\w+)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(r"\s*^```text[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 # Seconds differ from machine to machine; they are compared as signs.

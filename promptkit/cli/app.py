@@ -124,7 +124,7 @@ class _Group(TyperGroup):
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
-            except (typer.Exit, _UsageFault, OutputError):
+            except (typer.Exit, _UsageFault, OutputError, BrokenPipeError):  # the last: typer prints help by itself
                 raise
             except (Exception, KeyboardInterrupt) as error:
                 if isinstance(error, KeyboardInterrupt) or interrupts.pressed():

@@ -32,7 +32,8 @@ class Sequential:
     86:1, theorem 3), half the capital on either side, at most half of it at stake. Deviation: the interval is kept on a
     grid of .002, and its ends lie on the outer side.
 
-    Items must come in random order: the promise is about the mean of a stream, not about sorted data.
+    Items that belong together, such as several questions on one document, are one observation: add the means of their
+    scores. Items must come in random order: the promise is about the mean of a stream, not about sorted data.
 
     Args:
         alpha: Chance of a false claim, at all times together.
