@@ -26,10 +26,14 @@ settings.load_profile("promptkit")
 
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forgets at the end what a test registered and which files it loaded."""
+    """Starts from promptkit's own pieces, and forgets at the end what a test registered and which files it loaded."""
     for module in ("adapters", "backends", "metrics", "parsing"):
         importlib.import_module(f"promptkit.{module}")  # or what they register would be forgotten, too
-    monkeypatch.setattr(registry, "_found", {group: dict(pieces) for group, pieces in registry._found.items()})
+    own = {
+        group: {name: piece for name, piece in pieces.items() if piece.value.__module__.startswith("promptkit.")}
+        for group, pieces in registry._found.items()
+    }
+    monkeypatch.setattr(registry, "_found", own)
     monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
 
 

@@ -61,7 +61,7 @@ def test_the_name_of_the_distribution_and_its_own_extras() -> None:
     assert project["name"] == "promptkit-sdk"
     wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     own = [one for one in wanted if one.startswith("promptkit")]
-    assert own == ["promptkit-sdk[data,typed]"]
+    assert own == ["promptkit-sdk[data,typed,docs]"]
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def compare(
     examples = None
     if running:
         task = running[0].task
-        _, examples = data.load(task, str(examples_source(task)))
+        _, examples = data.load(task, "" if data.data else str(examples_source(task)))
     given: dict[str, Any] = asdict(how)
     with Bar("comparing") as bar:
         found = pk.compare(

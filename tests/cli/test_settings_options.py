@@ -36,7 +36,7 @@ def test_every_key_of_a_climbs_file_is_an_option_of_climb(run: Run) -> None:
     assert "--column " in shown
 
 
-def test_options_have_the_documentation_of_settings() -> None:
+def test_options_have_the_documentation_of_settings(plugins: None) -> None:
     docs = {one.name: one.help for one in [*strategy_settings(), *climb_settings()]}
     assert all(docs.values())
     assert docs["epochs"] == "Times that every example is seen. Default: 8."
