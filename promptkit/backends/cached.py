@@ -10,10 +10,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from promptkit.backends.base import Backend, check_backend, check_request, check_score_request, first_error, replies
+from promptkit.backends.base import Backend, check_backend, first_error, replies
 from promptkit.backends.cache_flights import Flight, Flights
 from promptkit.backends.cache_key import sample_keys, scope, score_keys
 from promptkit.backends.cache_rows import FINISHES, FREE, Call, Row, assembled, read_score
+from promptkit.backends.checks import check_request, check_score_request
 from promptkit.backends.store import Store
 from promptkit.errors import BackendError, PromptkitError, UnsupportedError
 from promptkit.types import Progress, Prompt, Reply, Request, ScoreRequest

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from promptkit.backends.base import check_fits, check_no_weights, check_request, check_score_request, prompt_texts
+from promptkit.backends.checks import check_fits, check_no_weights, check_request, check_score_request, prompt_texts
 from promptkit.errors import BackendError, SettingError, UnsupportedError, error_message
 from promptkit.types import Completion, Finish, Progress, Prompt, Reply, Request, ScoreRequest, Usage
 

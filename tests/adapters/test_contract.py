@@ -12,7 +12,7 @@ import pytest
 
 from promptkit import ChainOfThought, FewShot, ScriptedBackend, WindowStop, load_task
 from promptkit.adapters import PlanPredictor
-from promptkit.backends.base import prompt_texts
+from promptkit.backends.checks import prompt_texts
 from promptkit.records import settings
 from promptkit.registry import register
 from promptkit.tasks.task import Task

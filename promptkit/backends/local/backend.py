@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from promptkit.backends.base import check_fits, check_request, check_score_request
+from promptkit.backends.checks import check_fits, check_request, check_score_request
 from promptkit.backends.local.adapter_cache import AdapterCache
 from promptkit.backends.local.batch_adapters import BatchAdapters
 from promptkit.backends.local.constrained import Grammars, Guide

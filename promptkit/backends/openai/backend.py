@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from promptkit.backends.base import check_fits, check_no_weights, check_request, check_score_request, first_error
+from promptkit.backends.base import first_error
+from promptkit.backends.checks import check_fits, check_no_weights, check_request, check_score_request
 from promptkit.backends.openai.client import Http, Limits
 from promptkit.backends.openai.dialect import Dialect
 from promptkit.backends.openai.endpoint import Key, check_base_url, check_numbers

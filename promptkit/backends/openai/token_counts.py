@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from promptkit.backends.base import prompt_texts
+from promptkit.backends.checks import prompt_texts
 from promptkit.errors import SettingError, error_message
 from promptkit.types import Prompt
 
