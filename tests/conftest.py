@@ -29,8 +29,9 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts from promptkit's own pieces, and forgets at the end what a test registered and which files it loaded."""
     for module in ("adapters", "backends", "metrics", "parsing"):
         importlib.import_module(f"promptkit.{module}")  # or what they register would be forgotten, too
+    others = ("tests.", "examples.", registry.__name__)  # the last: an example in its docstring
     own = {
-        group: {name: piece for name, piece in pieces.items() if piece.value.__module__.startswith("promptkit.")}
+        group: {name: piece for name, piece in pieces.items() if not piece.value.__module__.startswith(others)}
         for group, pieces in registry._found.items()
     }
     monkeypatch.setattr(registry, "_found", own)
