@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says something about the machine, nothing about the code.
 settings.register_profile("promptkit", deadline=None)
 settings.load_profile("promptkit")
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Takes back what an interrupted command leaves to end its process at once on the next signal."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 @pytest.fixture
