@@ -102,7 +102,9 @@ def _small_print(record: Record) -> list[str]:
         lines += _test_lines(record)
     spent = f"{record.seconds:.1f} s, {record.calls} calls, {record.prompt_tokens} prompt and "
     spent += f"{record.generated_tokens} generated tokens in all"
-    lines.append(spent + (f"; resumed {record.resumed} times" if record.resumed else ""))
+    lines.append(
+        spent + (f"; resumed {record.resumed} time{'s' if record.resumed != 1 else ''}" if record.resumed else "")
+    )
     return lines
 
 

@@ -162,7 +162,7 @@ def test_all_bad_rows_are_told_at_once_the_first_ten_in_full(tmp_path: Path) -> 
         load_examples(path, split=WHOLE, rejects=rejects)
     lines = str(caught.value).splitlines()
     assert lines[0] == (
-        "30 of 38 rows cannot be used; correct them, or leave them out by skip_bad=True (rejects=PATH writes a list of them)"
+        "30 of 38 rows cannot be used; correct them, or leave them out in Python by load_examples(..., skip_bad=True, rejects=PATH), which lists them in that file"
     )
     assert [f"row {n}:" in line for n, line in enumerate(lines[1:11], 5)] == [True] * 10
     assert lines[11:] == ["  ... and 20 more"]
