@@ -277,7 +277,10 @@ def complain(bad: Sequence[BadRow], total: int, *, usable: int) -> DataError:
         The error, for the caller to raise.
     """
     rows = len({(fault.file, fault.row) for fault in bad})
-    hint = "correct them, or leave them out in Python by load_examples(..., skip_bad=True, rejects=PATH), which lists them in that file"
+    hint = (
+        "correct them, or leave them out in Python by load_examples(..., skip_bad=True, rejects=PATH), which lists them "
+        "in that file"
+    )
     if not usable:
         hint = "not one row is usable; is this the right file, and do columns= and fields= name its columns?"
     if any("UTF-8, got" in fault.reason and "byte" in fault.reason for fault in bad):
