@@ -278,8 +278,8 @@ def complain(bad: Sequence[BadRow], total: int, *, usable: int) -> DataError:
     """
     rows = len({(fault.file, fault.row) for fault in bad})
     hint = (
-        "correct them, or leave them out in Python by load_examples(..., skip_bad=True, rejects=PATH), which lists them "
-        "in that file"
+        "correct them, or leave them out in Python by load_examples(..., skip_bad=True, rejects=PATH), which lists "
+        "them in that file"
     )
     if not usable:
         hint = "not one row is usable; is this the right file, and do columns= and fields= name its columns?"
